@@ -1,0 +1,163 @@
+//! A watched process in words, for people.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::error::TrackError;
+use crate::process::{Module, ModuleState, OverallStatus, Process};
+use crate::watch::Watch;
+
+/// One line of text per change of a watched process: see [`Watch::describe`].
+///
+/// A line names the module, what happened, the time that took and the progress:
+///
+/// ```text
+/// invoice-ocr: ongoing, 3 modules, file invoice.pdf
+/// module 2 of 3, parser: running for 1.2 s, 30/100 pages (30 %), page 30 has a table
+/// module 2 of 3, parser: failed after 2.0 s, BadInput: page 31 is blank
+/// invoice-ocr: failed after 3.1 s
+/// ```
+///
+/// Several changes within one wake-up are several lines. The wording may change; programs compare the
+/// states that [`Watch`] yields.
+#[derive(Debug)]
+pub struct Describe {
+    watch: Watch,
+    before: Option<Arc<Process>>,
+    lines: VecDeque<String>,
+}
+
+impl Describe {
+    pub(crate) fn new(watch: Watch) -> Self {
+        Describe {
+            watch,
+            before: None,
+            lines: VecDeque::new(),
+        }
+    }
+}
+
+impl Iterator for Describe {
+    type Item = Result<String, TrackError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(line) = self.lines.pop_front() {
+                return Some(Ok(line));
+            }
+            match self.watch.next()? {
+                Ok(now) => {
+                    self.lines.extend(changes(self.before.as_deref(), &now));
+                    self.before = Some(now);
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+/// What changed from one state to the next, a line each.
+fn changes(before: Option<&Process>, now: &Process) -> Vec<String> {
+    let mut lines = Vec::new();
+    if before.is_none() {
+        let (name, modules) = (now.pipeline(), now.modules().len());
+        let plural = if modules == 1 { "" } else { "s" };
+        let file = now.file().name();
+        lines.push(format!(
+            "{name}: {}, {modules} module{plural}, file {file}",
+            now.status()
+        ));
+    }
+    for (index, module) in now.modules().iter().enumerate() {
+        let earlier = before.map(|before| &before.modules()[index]);
+        let fresh = module.state() == &ModuleState::Pending && module.attempt() == 1;
+        let is_news = earlier.map_or(!fresh, |earlier| earlier != module);
+        if is_news {
+            lines.push(module_line(module, now));
+        }
+    }
+    let settled = now
+        .settled_at()
+        .filter(|_| before.is_none_or(|before| before.status() != now.status()));
+    if let Some(settled) = settled {
+        let after = span(now.created_at(), settled);
+        let mut line = format!("{}: {} after {after}", now.pipeline(), now.status());
+        if now.status() == OverallStatus::Cancelled
+            && let Some(blame) = now.blame()
+        {
+            let _ = write!(line, ", {}", blame.message);
+        }
+        lines.push(line);
+    }
+    lines
+}
+
+fn module_line(module: &Module, process: &Process) -> String {
+    let (position, of, name) = (module.position(), process.modules().len(), module.name());
+    let mut line = format!(
+        "module {position} of {of}, {name}: {}",
+        module.state().kind()
+    );
+    match module.state() {
+        ModuleState::Pending => {
+            if let Some(failure) = module
+                .attempts()
+                .last()
+                .and_then(|attempt| attempt.failure())
+            {
+                let _ = write!(line, " again after {failure}");
+            }
+        }
+        ModuleState::Running { since } => {
+            let _ = write!(line, " for {}", span(*since, process.updated_at()));
+        }
+        ModuleState::Complete { started, ended } => {
+            let _ = write!(line, " after {}", span(*started, *ended));
+        }
+        ModuleState::Failed {
+            started,
+            ended,
+            failure,
+        } => {
+            let _ = write!(line, " after {}, {failure}", span(*started, *ended));
+        }
+        ModuleState::Skipped { reason, .. } => {
+            let _ = write!(line, ", {reason}");
+        }
+        ModuleState::Cancelled {
+            started: Some(started),
+            at,
+        } => {
+            let _ = write!(line, " after {}", span(*started, *at));
+        }
+        ModuleState::Cancelled { started: None, .. } => {}
+    }
+    if module.attempt() > 1 {
+        let _ = write!(line, ", attempt {}", module.attempt());
+    }
+    if let Some(progress) = module.progress() {
+        let _ = write!(line, ", {progress}");
+        if let Some(fraction) = progress.fraction() {
+            let _ = write!(line, " ({:.0} %)", fraction * 100.0);
+        }
+        if let Some(message) = &progress.message {
+            let _ = write!(line, ", {message}");
+        }
+    }
+    // One line is one line, whatever a host writes into its messages.
+    line.replace(|c: char| c.is_control(), " ")
+}
+
+/// How long something took: `0.3 s`, `2 min 03 s`, `5 h 07 min`; never less than nothing.
+fn span(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
+    let span = (to - from).max(TimeDelta::zero());
+    let (tenths, seconds) = (span.num_milliseconds() / 100, span.num_seconds());
+    match seconds {
+        0..60 => format!("{}.{} s", tenths / 10, tenths % 10),
+        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}

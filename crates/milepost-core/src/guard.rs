@@ -1,0 +1,176 @@
+//! Guards: whether an op meets the state that it was made for.
+
+use crate::machine::is_up_to_date;
+use crate::op::{Change, GuardKind, Illegality, Op, Rejection};
+use crate::process::{AttemptEnd, Module, ModuleState, OverallStatus, Process};
+use crate::time;
+
+/// Whether the op may be judged by the table: `false` if it was overtaken and its effect stands.
+///
+/// `born` is checked before this.
+pub(crate) fn admits(op: &Op, process: &Process, index: Option<usize>) -> Result<bool, Rejection> {
+    let guard = &op.guard;
+    let module = index.map(|index| &process.modules[index]);
+    if guard.attempt.is_some() && module.is_none() {
+        return Err(Illegality::AttemptGuard {
+            change: op.change.kind(),
+        }
+        .into());
+    }
+    let attempt = module.map_or(0, |module| module.attempt);
+    let run = Asked::of(GuardKind::Run, guard.run.map(u64::from), process.run.into());
+    let attempt = Asked::of(
+        GuardKind::Attempt,
+        guard.attempt.map(u64::from),
+        attempt.into(),
+    );
+    let revision = Asked::of(
+        GuardKind::Revision,
+        guard.revision,
+        process.version.revision,
+    );
+    let asked = [run, attempt, revision];
+    for asked in asked.into_iter().flatten() {
+        if asked.given > asked.current {
+            let Asked {
+                guard,
+                given,
+                current,
+            } = asked;
+            return Err(Illegality::FutureGuard {
+                guard,
+                given,
+                current,
+            }
+            .into());
+        }
+    }
+    let Some(passed) = asked
+        .into_iter()
+        .flatten()
+        .find(|asked| asked.given < asked.current)
+    else {
+        return Ok(true);
+    };
+    let stands = match passed.guard {
+        GuardKind::Run | GuardKind::Attempt => history_shows(op, process, module),
+        GuardKind::Revision => effect_stands(op, process, module),
+    };
+    if stands {
+        return Ok(false);
+    }
+    Err(Rejection::Stale {
+        guard: passed.guard,
+        given: passed.given,
+        current: passed.current,
+    })
+}
+
+/// What one part of a guard asks for, beside what there is.
+#[derive(Clone, Copy)]
+struct Asked {
+    guard: GuardKind,
+    given: u64,
+    current: u64,
+}
+
+impl Asked {
+    fn of(guard: GuardKind, given: Option<u64>, current: u64) -> Option<Self> {
+        given.map(|given| Asked {
+            guard,
+            given,
+            current,
+        })
+    }
+}
+
+/// Whether the run or attempt that the guard asks for ended with this very outcome.
+fn history_shows(op: &Op, process: &Process, module: Option<&Module>) -> bool {
+    let guard = &op.guard;
+    let past = |module: &Module, end: &dyn Fn(&AttemptEnd) -> bool| {
+        module.attempts.iter().any(|attempt| {
+            guard.attempt.is_none_or(|number| number == attempt.number)
+                && guard.run.is_none_or(|run| run == attempt.run)
+                && end(&attempt.end)
+        })
+    };
+    // Complete and skipped modules keep their attempt through reruns.
+    let is_current = |module: &Module| guard.attempt.is_none_or(|number| number == module.attempt);
+    match (&op.change, module) {
+        (Change::Complete { .. }, Some(module)) => {
+            is_current(module) && matches!(module.state, ModuleState::Complete { .. })
+        }
+        (Change::Skip { .. }, Some(module)) => {
+            is_current(module) && matches!(module.state, ModuleState::Skipped { .. })
+        }
+        (Change::Fail { failure, .. }, Some(module)) => past(
+            module,
+            &|end| matches!(end, AttemptEnd::Failed(past) if past == failure),
+        ),
+        (Change::Retry { failure, .. }, Some(module)) => past(
+            module,
+            &|end| matches!(end, AttemptEnd::Retried(past) if past == failure),
+        ),
+        (Change::Cancel { .. }, _) => process
+            .modules
+            .iter()
+            .any(|module| past(module, &|end| matches!(end, AttemptEnd::Cancelled(_)))),
+        // A run has passed because a rerun ended it.
+        (Change::Rerun, _) => true,
+        (
+            Change::Create(_)
+            | Change::Start { .. }
+            | Change::Progress { .. }
+            | Change::Complete { .. }
+            | Change::Fail { .. }
+            | Change::Skip { .. }
+            | Change::Retry { .. }
+            | Change::Update(_)
+            | Change::Erase,
+            _,
+        ) => false,
+    }
+}
+
+/// Whether the state is one that this op, applied at the passed revision, could have left.
+fn effect_stands(op: &Op, process: &Process, module: Option<&Module>) -> bool {
+    match (&op.change, module) {
+        (Change::Start { .. }, Some(module)) => matches!(module.state, ModuleState::Running { .. }),
+        (Change::Progress { progress, .. }, Some(module)) => module.progress() == Some(progress),
+        (Change::Complete { .. }, Some(module)) => {
+            matches!(module.state, ModuleState::Complete { .. })
+        }
+        (Change::Fail { failure, .. }, Some(module)) => {
+            matches!(&module.state, ModuleState::Failed { failure: standing, .. } if standing == failure)
+        }
+        (Change::Skip { .. }, Some(module)) => matches!(module.state, ModuleState::Skipped { .. }),
+        (Change::Retry { failure, .. }, Some(module)) => {
+            // With an attempt guard that still holds, the retry has not happened.
+            op.guard.attempt.is_none()
+                && module.attempts.last().is_some_and(
+                    |last| matches!(&last.end, AttemptEnd::Retried(standing) if standing == failure),
+                )
+        }
+        (Change::Cancel { .. }, _) => process.status() == OverallStatus::Cancelled,
+        (Change::Rerun, _) => {
+            op.guard.run.is_none()
+                && process.run > 1
+                && matches!(
+                    process.status(),
+                    OverallStatus::Ongoing | OverallStatus::Complete
+                )
+        }
+        (Change::Update(update), _) => is_up_to_date(process, update, time::to_micros(op.at)),
+        (
+            Change::Create(_)
+            | Change::Erase
+            | Change::Start { .. }
+            | Change::Progress { .. }
+            | Change::Complete { .. }
+            | Change::Fail { .. }
+            | Change::Skip { .. }
+            | Change::Retry { .. },
+            _,
+        ) => false,
+    }
+}

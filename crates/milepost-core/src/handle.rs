@@ -1,0 +1,245 @@
+//! Handles: what a worker holds while it works on a process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::error::TrackError;
+use crate::file::File;
+use crate::id::{FileId, RequestId};
+use crate::op::{Applied, Change, Guard, Op};
+use crate::pipeline::Pipeline;
+use crate::process::Process;
+use crate::report::{Receipt, StatusReport};
+use crate::tracker::Tracker;
+use crate::work::{Failure, Progress};
+
+/// A worker's hold on one process, in the run that it saw.
+///
+/// Cheap to clone; clones are one handle. It knows the process as it was when the handle was made: the
+/// chain, the receipt, the run and the attempts. Once another has rerun the process, this handle's
+/// modules are [`Stale`](crate::Rejection::Stale): take a new one with
+/// [`Tracker::process`](crate::Tracker::process).
+#[derive(Debug, Clone)]
+pub struct ProcessHandle {
+    tracker: Tracker,
+    seen: Arc<Seen>,
+}
+
+/// What the handle knows of its process.
+#[derive(Debug)]
+struct Seen {
+    request_id: RequestId,
+    born: u64,
+    run: u32,
+    is_new: bool,
+    pipeline: Pipeline,
+    file: File,
+    /// The attempt of each module, last seen by this handle or by a module handle made from it.
+    attempts: Box<[AtomicU32]>,
+}
+
+impl ProcessHandle {
+    /// The handle on a process that `op` has just begun.
+    pub(crate) fn begun(tracker: &Tracker, op: &Op) -> Self {
+        let Change::Create(creation) = &op.change else {
+            unreachable!("only a creation begins a process")
+        };
+        let attempts = (0..creation.pipeline.len())
+            .map(|_| AtomicU32::new(1))
+            .collect();
+        let seen = Seen {
+            request_id: op.id,
+            born: creation.born,
+            run: 1,
+            is_new: true,
+            pipeline: creation.pipeline.clone(),
+            file: creation.file.clone(),
+            attempts,
+        };
+        ProcessHandle {
+            tracker: tracker.clone(),
+            seen: Arc::new(seen),
+        }
+    }
+
+    /// The handle on a process that was there.
+    pub(crate) fn of(tracker: &Tracker, process: &Process) -> Self {
+        let attempts = process
+            .modules()
+            .iter()
+            .map(|module| AtomicU32::new(module.attempt()))
+            .collect();
+        let seen = Seen {
+            request_id: process.request_id(),
+            born: process.version().born,
+            run: process.run(),
+            is_new: false,
+            pipeline: process.chain().clone(),
+            file: process.file().clone(),
+            attempts,
+        };
+        ProcessHandle {
+            tracker: tracker.clone(),
+            seen: Arc::new(seen),
+        }
+    }
+
+    /// The id to ask with.
+    #[must_use]
+    pub fn request_id(&self) -> RequestId {
+        self.seen.request_id
+    }
+
+    /// The id of its file.
+    #[must_use]
+    pub fn file_id(&self) -> FileId {
+        self.seen.file.id()
+    }
+
+    /// Whether this handle began the process; if not, it was there already.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.seen.is_new
+    }
+
+    /// What to answer whoever submitted the file, in the wire form.
+    #[must_use]
+    pub fn receipt(&self) -> Receipt {
+        Receipt::new(self.seen.request_id, &self.seen.file)
+    }
+
+    /// Handles on its modules, in chain order. Asks nobody.
+    pub fn modules(&self) -> impl Iterator<Item = ModuleHandle> {
+        let process = self.clone();
+        (0..self.seen.attempts.len()).map(move |index| ModuleHandle::new(&process, index))
+    }
+
+    /// A handle on the module at `position`, counted from 1. Asks nobody.
+    ///
+    /// # Errors
+    ///
+    /// Only for a position outside the chain.
+    pub fn module(&self, position: usize) -> Result<ModuleHandle, TrackError> {
+        Ok(ModuleHandle::new(
+            self,
+            self.seen.pipeline.index_of(position)?,
+        ))
+    }
+
+    /// How far the process is, in the wire form.
+    pub fn status(&self) -> Result<StatusReport, TrackError> {
+        self.tracker.process_status(self.seen.request_id)
+    }
+
+    /// Cancels the process, in the run that this handle saw.
+    ///
+    /// # Errors
+    ///
+    /// [`Settled`](crate::Rejection::Settled) if it is complete or has failed;
+    /// [`Stale`](crate::Rejection::Stale) if it was rerun since.
+    pub fn cancel(&self, reason: &str) -> Result<Applied, TrackError> {
+        let change = Change::cancel(reason);
+        change.check()?;
+        let guard = Guard::new().born(self.seen.born).run(self.seen.run);
+        self.tracker
+            .write_one(&self.tracker.op(self.seen.request_id, change).guarded(guard))
+    }
+}
+
+/// A worker's hold on one module, in the attempt that it saw.
+///
+/// Cheap to clone; clones are one handle. Every call is guarded: sent again after a lost answer it
+/// changes nothing twice, and once another has retried the module or rerun the process it is
+/// [`Stale`](crate::Rejection::Stale).
+#[derive(Debug, Clone)]
+pub struct ModuleHandle {
+    process: ProcessHandle,
+    index: usize,
+    attempt: Arc<AtomicU32>,
+}
+
+impl ModuleHandle {
+    fn new(process: &ProcessHandle, index: usize) -> Self {
+        let attempt = process.seen.attempts[index].load(Ordering::Relaxed);
+        ModuleHandle {
+            process: process.clone(),
+            index,
+            attempt: Arc::new(AtomicU32::new(attempt)),
+        }
+    }
+
+    /// Its place in the chain; the first is 1.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.index + 1
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.process.seen.pipeline.module(self.index)
+    }
+
+    /// Starts it. Again: no change.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfOrder`](crate::Rejection::OutOfOrder) while a module before it is not done,
+    /// [`Settled`](crate::Rejection::Settled) in a process that has settled.
+    pub fn start(&self) -> Result<Applied, TrackError> {
+        self.send(Change::start(self.position()))
+    }
+
+    /// Reports how far it is; starts it if it is pending.
+    ///
+    /// # Errors
+    ///
+    /// [`Backwards`](crate::Rejection::Backwards) if less is done than was reported before.
+    pub fn progress(&self, progress: Progress) -> Result<Applied, TrackError> {
+        self.send(Change::progress(self.position(), progress))
+    }
+
+    /// Reports that its work is done. Again: no change. A module that is pending starts and ends at once.
+    pub fn complete(&self) -> Result<Applied, TrackError> {
+        self.send(Change::complete(self.position()))
+    }
+
+    /// Reports that it gave up; the process has failed. Again, with the same failure: no change.
+    pub fn fail(&self, failure: Failure) -> Result<Applied, TrackError> {
+        self.send(Change::fail(self.position(), failure))
+    }
+
+    /// Leaves it out: counts as done. Only while it is pending.
+    pub fn skip(&self, reason: &str) -> Result<Applied, TrackError> {
+        self.send(Change::skip(self.position(), reason))
+    }
+
+    /// Gives it another attempt after a failure that is kept in its history; only while it is running.
+    ///
+    /// The handle goes on with the new attempt, and so do handles made after this from the same
+    /// [`ProcessHandle`].
+    pub fn retry(&self, failure: Failure) -> Result<Applied, TrackError> {
+        let (tried, applied) = self.send_in_attempt(Change::retry(self.position(), failure))?;
+        // Exactly one more, not what the answer says: if the answer to an earlier sending was lost, others
+        // may have gone further, and then this handle is stale.
+        let next = tried.saturating_add(1);
+        self.attempt.fetch_max(next, Ordering::Relaxed);
+        self.process.seen.attempts[self.index].fetch_max(next, Ordering::Relaxed);
+        Ok(applied)
+    }
+
+    fn send(&self, change: Change) -> Result<Applied, TrackError> {
+        self.send_in_attempt(change).map(|(_, applied)| applied)
+    }
+
+    /// Sends a change, guarded with the attempt that it also answers.
+    fn send_in_attempt(&self, change: Change) -> Result<(u32, Applied), TrackError> {
+        change.check()?;
+        let seen = &self.process.seen;
+        let attempt = self.attempt.load(Ordering::Relaxed);
+        let guard = Guard::new().born(seen.born).run(seen.run).attempt(attempt);
+        let tracker = &self.process.tracker;
+        let applied = tracker.write_one(&tracker.op(seen.request_id, change).guarded(guard))?;
+        Ok((attempt, applied))
+    }
+}

@@ -1,0 +1,191 @@
+//! What holds of every process that the machine can make: checked whenever one is read from outside.
+
+use chrono::{DateTime, Utc};
+
+use crate::invalid::Field;
+use crate::limits::{ATTEMPTS_PER_MODULE, ATTEMPTS_PER_PROCESS};
+use crate::process::{Attempt, AttemptEnd, Module, ModuleState, Outcome, Process};
+use crate::time::is_kept;
+
+/// The law that a process breaks, as a sentence.
+pub(crate) type Broken = &'static str;
+
+/// Checks every law; names and chain are checked where the pipeline is built.
+pub(crate) fn check(process: &Process) -> Result<(), Broken> {
+    let version = process.version;
+    holds(version.revision >= 1, "a revision is at least 1")?;
+    holds(process.run >= 1, "a run is at least 1")?;
+    holds(
+        process.file.check().is_ok(),
+        "a file's texts are within their limits",
+    )?;
+    holds(
+        is_kept(process.created_at) && is_kept(process.updated_at),
+        "times lie in years 1 to 9999",
+    )?;
+    holds(
+        process.expires_at.is_none_or(is_kept),
+        "an expiry lies in years 1 to 9999",
+    )?;
+    holds(
+        process.created_at <= process.updated_at,
+        "no process changes before it begins",
+    )?;
+    let kept = process
+        .modules
+        .iter()
+        .map(|module| module.attempts.len())
+        .sum::<usize>();
+    holds(
+        kept <= ATTEMPTS_PER_PROCESS,
+        "a process keeps at most 64 past attempts",
+    )?;
+    for module in &process.modules {
+        module_laws(process, module)?;
+    }
+    order_laws(process)?;
+    outcome_laws(process)
+}
+
+fn holds(law: bool, sentence: Broken) -> Result<(), Broken> {
+    if law { Ok(()) } else { Err(sentence) }
+}
+
+fn module_laws(process: &Process, module: &Module) -> Result<(), Broken> {
+    holds(module.attempt >= 1, "an attempt is at least 1")?;
+    let times = [
+        module.state.started(),
+        module.state.ended(),
+        module.progress_at(),
+    ];
+    holds(
+        times.into_iter().flatten().all(is_kept),
+        "times lie in years 1 to 9999",
+    )?;
+    match &module.state {
+        ModuleState::Failed { failure, .. } => {
+            holds(
+                failure.check().is_ok(),
+                "a failure's texts are within their limits",
+            )?;
+        }
+        ModuleState::Skipped { reason, .. } => {
+            holds(
+                Field::Reason.check(reason).is_ok(),
+                "a reason is within its limits",
+            )?;
+        }
+        ModuleState::Pending
+        | ModuleState::Running { .. }
+        | ModuleState::Complete { .. }
+        | ModuleState::Cancelled { .. } => {}
+    }
+    if let Some(progress) = module.progress() {
+        holds(
+            module.state.started().is_some(),
+            "only a module that started has progress",
+        )?;
+        holds(
+            progress.check().is_ok(),
+            "progress is within its total and limits",
+        )?;
+    }
+    holds(
+        module.attempts.len() <= ATTEMPTS_PER_MODULE,
+        "a module keeps at most 16 past attempts",
+    )?;
+    let mut before: Option<&Attempt> = None;
+    for attempt in &module.attempts {
+        attempt_laws(process, module, attempt)?;
+        if let Some(before) = before {
+            let later = before.number < attempt.number
+                && before.run <= attempt.run
+                && before.revision < attempt.revision;
+            holds(later, "past attempts stand in their order")?;
+        }
+        before = Some(attempt);
+    }
+    Ok(())
+}
+
+fn attempt_laws(process: &Process, module: &Module, attempt: &Attempt) -> Result<(), Broken> {
+    let counted = (1..module.attempt).contains(&attempt.number)
+        && (1..=process.run).contains(&attempt.run)
+        && (2..=process.version.revision).contains(&attempt.revision);
+    holds(counted, "a past attempt lies before the present")?;
+    let kept = |time: Option<DateTime<Utc>>| time.is_none_or(is_kept);
+    holds(
+        kept(attempt.started) && is_kept(attempt.ended),
+        "times lie in years 1 to 9999",
+    )?;
+    let started = attempt.started.is_some();
+    let earlier_run = attempt.run < process.run;
+    let law = match &attempt.end {
+        AttemptEnd::Failed(failure) => started && earlier_run && failure.check().is_ok(),
+        AttemptEnd::Retried(failure) => started && failure.check().is_ok(),
+        AttemptEnd::Cancelled(reason) => earlier_run && Field::Reason.check(reason).is_ok(),
+        AttemptEnd::Interrupted => started && earlier_run,
+    };
+    holds(law, "a past attempt ended in a way that the machine knows")
+}
+
+/// In a sequential pipeline nothing leaves pending before all in front of it is done.
+fn order_laws(process: &Process) -> Result<(), Broken> {
+    if process.pipeline.is_parallel() {
+        return Ok(());
+    }
+    let mut after = process
+        .modules
+        .iter()
+        .skip_while(|module| module.state.is_done());
+    let Some(first) = after.next() else {
+        return Ok(());
+    };
+    let first_cancelled = matches!(first.state, ModuleState::Cancelled { .. });
+    let in_order = after.all(|module| match module.state {
+        ModuleState::Pending => !first_cancelled,
+        ModuleState::Cancelled { started, .. } => first_cancelled && started.is_none(),
+        ModuleState::Running { .. }
+        | ModuleState::Complete { .. }
+        | ModuleState::Failed { .. }
+        | ModuleState::Skipped { .. } => false,
+    });
+    holds(
+        in_order,
+        "the modules of a sequential pipeline stand in order",
+    )
+}
+
+/// The outcome is the fold over the modules.
+fn outcome_laws(process: &Process) -> Result<(), Broken> {
+    let count = |wanted: fn(&ModuleState) -> bool| {
+        process
+            .modules
+            .iter()
+            .filter(|module| wanted(&module.state))
+            .count()
+    };
+    let done = count(ModuleState::is_done);
+    let failed = count(|state| matches!(state, ModuleState::Failed { .. }));
+    let cancelled = count(|state| matches!(state, ModuleState::Cancelled { .. }));
+    let all = process.modules.len();
+    let law = match &process.outcome {
+        Outcome::Ongoing => failed == 0 && cancelled == 0 && done < all,
+        Outcome::Complete { .. } => done == all,
+        Outcome::Failed { index, .. } => {
+            cancelled == 0
+                && process
+                    .modules
+                    .get(*index)
+                    .is_some_and(|m| matches!(m.state, ModuleState::Failed { .. }))
+        }
+        Outcome::Cancelled { reason, .. } => {
+            cancelled > 0 && cancelled + done == all && Field::Reason.check(reason).is_ok()
+        }
+    };
+    holds(law, "the outcome is what the modules add up to")?;
+    holds(
+        process.settled_at().is_none_or(is_kept),
+        "times lie in years 1 to 9999",
+    )
+}

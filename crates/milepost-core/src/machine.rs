@@ -1,0 +1,665 @@
+//! The state machine: every rule about what a process may do next, and nothing else.
+//!
+//! Pure: no clock, no randomness, no I/O. [`Op::apply`] first decides on the state that it finds, then
+//! performs; a rejection comes before anything is touched.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::file::{File, FileText};
+use crate::limits::{ATTEMPTS_PER_MODULE, ATTEMPTS_PER_PROCESS, RECORD_BYTES};
+use crate::op::{
+    Applied, Change, ChangeKind, Conflict, Creation, GuardKind, Illegality, Op, Rejection, Update,
+    Verdict,
+};
+use crate::process::{
+    Attempt, AttemptEnd, Module, ModuleState, Outcome, Process, Standing, Version,
+};
+use crate::work::{Failure, Progress};
+use crate::{guard, size, time};
+
+impl Op {
+    /// Applies this op to the process in `slot`: the whole state machine, for every store.
+    ///
+    /// # Contract
+    ///
+    /// - Pure: the answer depends on the op and the slot alone, and nothing but the slot changes.
+    /// - A rejection, and an answer with `changed: false`, leave the slot untouched.
+    /// - A process that has expired by the op's own time is absent: a creation begins it anew, an
+    ///   erasure erases it, all else is [`Rejection::NotFound`].
+    /// - Checked in this order: presence and `born`, the rest of the guard, what is wrong in itself,
+    ///   the transition table, whether the process has settled, the order of the chain, the size.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use milepost_core::{Change, Op, Rejection};
+    ///
+    /// # let id = "f948a6ad-0343-e743-2b3f-0df6bc732a3a".parse()?;
+    /// # let at = "2026-05-18T09:30:00Z".parse()?;
+    /// let mut slot = None;
+    /// assert_eq!(Op::new(id, at, Change::start(1)).apply(&mut slot), Err(Rejection::NotFound));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn apply(&self, slot: &mut Option<Arc<Process>>) -> Verdict {
+        let at = time::to_micros(self.at);
+        if let Change::Create(creation) = &self.change {
+            return create(self, at, creation, slot);
+        }
+        let erases = self.change.kind() == ChangeKind::Erase;
+        let present = slot
+            .as_mut()
+            .filter(|process| erases || !process.is_expired(at));
+        let process = present.ok_or(Rejection::NotFound)?;
+        if self
+            .guard
+            .born
+            .is_some_and(|born| born != process.version.born)
+        {
+            return Err(Rejection::NotFound);
+        }
+        let index = match self.change.position() {
+            Some(position) => Some(process.pipeline.index_of(position)?),
+            None => None,
+        };
+        match decide(self, at, process, index)? {
+            Decision::Stays => Ok(applied(process, index, false)),
+            Decision::Becomes(effect) => {
+                perform_within_size(process, effect, at)?;
+                Ok(applied(process, index, true))
+            }
+            Decision::Ends => {
+                let answer = applied(process, index, true);
+                *slot = None;
+                Ok(answer)
+            }
+        }
+    }
+}
+
+impl Change {
+    /// The position of the module that it changes, if it changes one.
+    pub(crate) fn position(&self) -> Option<usize> {
+        match self {
+            Change::Start { module }
+            | Change::Progress { module, .. }
+            | Change::Complete { module }
+            | Change::Fail { module, .. }
+            | Change::Skip { module, .. }
+            | Change::Retry { module, .. } => Some(*module),
+            Change::Create(_)
+            | Change::Cancel { .. }
+            | Change::Rerun
+            | Change::Update(_)
+            | Change::Erase => None,
+        }
+    }
+}
+
+fn applied(process: &Process, index: Option<usize>, changed: bool) -> Applied {
+    Applied {
+        version: process.version,
+        revision: process.version.revision,
+        status: process.status(),
+        run: process.run,
+        attempt: index.map_or(0, |index| process.modules[index].attempt),
+        changed,
+    }
+}
+
+fn create(
+    op: &Op,
+    at: DateTime<Utc>,
+    creation: &Creation,
+    slot: &mut Option<Arc<Process>>,
+) -> Verdict {
+    time::check(op.at, "time of the op")?;
+    op.change.check()?;
+    let expires_at = creation.expires_at.map(time::to_micros);
+    if expires_at.is_some_and(|expiry| expiry <= at) {
+        return Err(crate::Invalid::AlreadyExpired.into());
+    }
+    if let Some(standing) = slot.as_ref().filter(|standing| !standing.is_expired(at)) {
+        return if standing.pipeline != creation.pipeline {
+            Err(Rejection::AlreadyExists {
+                conflict: Conflict::Pipeline,
+            })
+        } else if creation
+            .given_file_id
+            .is_some_and(|id| id != standing.file.id())
+        {
+            Err(Rejection::AlreadyExists {
+                conflict: Conflict::File,
+            })
+        } else {
+            Ok(applied(standing, None, false))
+        };
+    }
+    let pipeline = &creation.pipeline;
+    let process = Process {
+        request_id: op.id,
+        version: Version {
+            born: creation.born,
+            revision: 1,
+        },
+        run: 1,
+        pipeline: pipeline.clone(),
+        file: creation.file.clone(),
+        created_at: at,
+        updated_at: at,
+        expires_at,
+        outcome: Outcome::Ongoing,
+        modules: (0..pipeline.len())
+            .map(|index| Module::pending(pipeline, index))
+            .collect(),
+    };
+    let bytes = size::of(&process);
+    if bytes > RECORD_BYTES {
+        return Err(Rejection::TooLarge {
+            bytes,
+            limit: RECORD_BYTES,
+        });
+    }
+    let answer = applied(&process, None, true);
+    *slot = Some(Arc::new(process));
+    Ok(answer)
+}
+
+/// What an op comes to, decided on the state as it stands.
+enum Decision {
+    /// Its effect is there already.
+    Stays,
+    /// The process changes.
+    Becomes(Effect),
+    /// The process ceases to exist.
+    Ends,
+}
+
+/// What is to be done to a process, once all is checked.
+enum Effect {
+    Enter {
+        index: usize,
+        state: ModuleState,
+    },
+    Report {
+        index: usize,
+        since: DateTime<Utc>,
+        progress: Progress,
+    },
+    Retry {
+        index: usize,
+        since: DateTime<Utc>,
+        failure: Failure,
+    },
+    Cancel {
+        reason: Arc<str>,
+    },
+    Rerun,
+    Update {
+        file: File,
+        expires_at: Option<DateTime<Utc>>,
+    },
+}
+
+fn decide(
+    op: &Op,
+    at: DateTime<Utc>,
+    process: &Process,
+    index: Option<usize>,
+) -> Result<Decision, Rejection> {
+    if !guard::admits(op, process, index)? {
+        return Ok(Decision::Stays);
+    }
+    time::check(op.at, "time of the op")?;
+    op.change.check()?;
+    if process.version.revision == u64::MAX {
+        return Err(Illegality::Exhausted {
+            guard: GuardKind::Revision,
+        }
+        .into());
+    }
+    let effect = match &op.change {
+        Change::Erase => return Ok(Decision::Ends),
+        Change::Cancel { reason } => cancel(process, reason)?,
+        Change::Rerun => Some(rerun(process)?),
+        Change::Update(update) => updated(process, update, at)?,
+        Change::Create(_)
+        | Change::Start { .. }
+        | Change::Progress { .. }
+        | Change::Complete { .. }
+        | Change::Fail { .. }
+        | Change::Skip { .. }
+        | Change::Retry { .. } => module_change(
+            &op.change,
+            process,
+            index.expect("a module's change has a position"),
+            at,
+        )?,
+    };
+    Ok(effect.map_or(Decision::Stays, Decision::Becomes))
+}
+
+/// The transition table, then whether the process has settled, then the order of the chain.
+fn module_change(
+    change: &Change,
+    process: &Process,
+    index: usize,
+    at: DateTime<Utc>,
+) -> Result<Option<Effect>, Rejection> {
+    let module = &process.modules[index];
+    let Some(effect) = table(change, module, index, at)? else {
+        return Ok(None);
+    };
+    let starts = module.state == ModuleState::Pending;
+    if process.is_settled() && (starts || matches!(effect, Effect::Retry { .. })) {
+        let status = process.status();
+        return Err(Rejection::Settled { status });
+    }
+    if starts && !process.pipeline.is_parallel() {
+        let before = &process.modules[..index];
+        if let Some(undone) = before.iter().find(|module| !module.state.is_done()) {
+            let waits_for = undone.position();
+            return Err(Rejection::OutOfOrder {
+                module: index + 1,
+                waits_for,
+            });
+        }
+    }
+    Ok(Some(effect))
+}
+
+/// The transition table: what a change makes of a module, whatever stands around it; none if nothing.
+fn table(
+    change: &Change,
+    module: &Module,
+    index: usize,
+    at: DateTime<Utc>,
+) -> Result<Option<Effect>, Rejection> {
+    use ModuleState as S;
+    let state = match (change, &module.state) {
+        (Change::Progress { progress, .. }, S::Pending) => {
+            let progress = progress.clone();
+            return Ok(Some(Effect::Report {
+                index,
+                since: at,
+                progress,
+            }));
+        }
+        (Change::Progress { progress, .. }, S::Running { since }) => {
+            let progress = news(module, progress, at)?.cloned();
+            return Ok(progress.map(|progress| Effect::Report {
+                index,
+                since: *since,
+                progress,
+            }));
+        }
+        (Change::Retry { failure, .. }, S::Running { since }) => {
+            if module.attempt == u32::MAX {
+                return Err(Illegality::Exhausted {
+                    guard: GuardKind::Attempt,
+                }
+                .into());
+            }
+            let failure = failure.clone();
+            return Ok(Some(Effect::Retry {
+                index,
+                since: *since,
+                failure,
+            }));
+        }
+
+        (Change::Start { .. }, S::Running { .. })
+        | (Change::Complete { .. }, S::Complete { .. })
+        | (Change::Skip { .. }, S::Skipped { .. }) => return Ok(None),
+        (Change::Fail { failure: again, .. }, S::Failed { failure, .. }) if again == failure => {
+            return Ok(None);
+        }
+
+        (Change::Start { .. }, S::Pending) => S::Running { since: at },
+        (Change::Skip { reason, .. }, S::Pending) => S::Skipped {
+            at,
+            reason: reason.as_str().into(),
+        },
+        // What ends before it was started has started and ended now.
+        (Change::Complete { .. }, S::Pending) => S::Complete {
+            started: at,
+            ended: at,
+        },
+        (Change::Complete { .. }, S::Running { since }) => S::Complete {
+            started: *since,
+            ended: at,
+        },
+        (Change::Fail { failure, .. }, S::Pending) => S::Failed {
+            started: at,
+            ended: at,
+            failure: failure.clone(),
+        },
+        (Change::Fail { failure, .. }, S::Running { since }) => S::Failed {
+            started: *since,
+            ended: at,
+            failure: failure.clone(),
+        },
+
+        (
+            _,
+            S::Pending
+            | S::Running { .. }
+            | S::Complete { .. }
+            | S::Failed { .. }
+            | S::Skipped { .. }
+            | S::Cancelled { .. },
+        ) => {
+            let from = module.state.kind();
+            let illegal = Illegality::State {
+                module: index + 1,
+                from,
+                change: change.kind(),
+            };
+            return Err(illegal.into());
+        }
+    };
+    Ok(Some(Effect::Enter { index, state }))
+}
+
+/// The progress, if it says anything new of a running module.
+fn news<'a>(
+    module: &Module,
+    progress: &'a Progress,
+    at: DateTime<Utc>,
+) -> Result<Option<&'a Progress>, Rejection> {
+    let Some(standing) = &module.progress else {
+        return Ok(Some(progress));
+    };
+    let done = standing.progress.done;
+    if progress.done < done {
+        return Err(Rejection::Backwards {
+            done,
+            given: progress.done,
+        });
+    }
+    let is_new = progress.done > done || (*progress != standing.progress && at > standing.at);
+    Ok(is_new.then_some(progress))
+}
+
+fn cancel(process: &Process, reason: &str) -> Result<Option<Effect>, Rejection> {
+    match process.outcome {
+        Outcome::Ongoing => Ok(Some(Effect::Cancel {
+            reason: reason.into(),
+        })),
+        Outcome::Cancelled { .. } => Ok(None),
+        Outcome::Complete { .. } | Outcome::Failed { .. } => Err(Rejection::Settled {
+            status: process.status(),
+        }),
+    }
+}
+
+fn rerun(process: &Process) -> Result<Effect, Rejection> {
+    match process.outcome {
+        Outcome::Failed { .. } | Outcome::Cancelled { .. } => {}
+        Outcome::Ongoing | Outcome::Complete { .. } => {
+            return Err(Illegality::Status {
+                status: process.status(),
+            }
+            .into());
+        }
+    }
+    if process.run == u32::MAX {
+        return Err(Illegality::Exhausted {
+            guard: GuardKind::Run,
+        }
+        .into());
+    }
+    if process
+        .modules
+        .iter()
+        .any(|module| module.attempt == u32::MAX)
+    {
+        return Err(Illegality::Exhausted {
+            guard: GuardKind::Attempt,
+        }
+        .into());
+    }
+    Ok(Effect::Rerun)
+}
+
+/// What an update makes of the file and the expiry; none if it makes nothing new.
+fn updated(
+    process: &Process,
+    update: &Update,
+    at: DateTime<Utc>,
+) -> Result<Option<Effect>, Rejection> {
+    let expires_at = match update.expiry {
+        Some(expiry) => expiry.resolve(at)?,
+        None => process.expires_at,
+    };
+    let standing = process.file.text();
+    let text = FileText {
+        id: standing.id,
+        name: update
+            .file_name
+            .as_deref()
+            .map_or_else(|| standing.name.clone(), Into::into),
+        directory: update
+            .directory
+            .as_deref()
+            .map_or_else(|| standing.directory.clone(), Into::into),
+        tags: update
+            .tags
+            .as_deref()
+            .map_or_else(|| standing.tags.clone(), Into::into),
+        description: match &update.description {
+            Some(description) => description.text().map(Into::into),
+            None => standing.description.clone(),
+        },
+        generated: standing.generated && update.file_name.is_none(),
+    };
+    if text == *standing && expires_at == process.expires_at {
+        return Ok(None);
+    }
+    let file = if text == *standing {
+        process.file.clone()
+    } else {
+        File::from_text(text)
+    };
+    Ok(Some(Effect::Update { file, expires_at }))
+}
+
+/// Whether an update would change nothing.
+pub(crate) fn is_up_to_date(process: &Process, update: &Update, at: DateTime<Utc>) -> bool {
+    matches!(updated(process, update, at), Ok(None))
+}
+
+/// Performs the effect if the record stays within its limit; if not, nothing is touched.
+fn perform_within_size(
+    slot: &mut Arc<Process>,
+    effect: Effect,
+    at: DateTime<Utc>,
+) -> Result<(), Rejection> {
+    let growth = growth(&effect, slot);
+    if growth == 0 || size::of(slot) + growth <= RECORD_BYTES {
+        perform(Arc::make_mut(slot), effect, at);
+        return Ok(());
+    }
+    let mut next = Process::clone(slot);
+    perform(&mut next, effect, at);
+    let mut bytes = size::of(&next);
+    while bytes > RECORD_BYTES && drop_oldest_attempt(&mut next) {
+        bytes = size::of(&next);
+    }
+    if bytes > RECORD_BYTES {
+        return Err(Rejection::TooLarge {
+            bytes,
+            limit: RECORD_BYTES,
+        });
+    }
+    *slot = Arc::new(next);
+    Ok(())
+}
+
+/// At most how many bytes of text an effect adds to the record.
+fn growth(effect: &Effect, process: &Process) -> usize {
+    match effect {
+        Effect::Enter { state, .. } => size::of_state(state),
+        Effect::Report { progress, .. } => progress.text_bytes(),
+        Effect::Retry { failure, .. } => failure.text_bytes() + size::ATTEMPT,
+        Effect::Cancel { reason } => reason.len(),
+        Effect::Rerun => {
+            // Each cancelled module's attempt keeps the reason.
+            let reason = match &process.outcome {
+                Outcome::Cancelled { reason, .. } => reason.len(),
+                Outcome::Ongoing | Outcome::Complete { .. } | Outcome::Failed { .. } => 0,
+            };
+            process.modules.len() * (size::ATTEMPT + reason)
+        }
+        Effect::Update { file, .. } => file.text_bytes(),
+    }
+}
+
+/// Nothing here can fail: all was decided before.
+fn perform(process: &mut Process, effect: Effect, at: DateTime<Utc>) {
+    process.version.revision += 1;
+    process.updated_at = process.updated_at.max(at);
+    match effect {
+        Effect::Enter { index, state } => {
+            let failed = matches!(state, ModuleState::Failed { .. });
+            process.modules[index].state = state;
+            if failed {
+                if process.outcome == Outcome::Ongoing {
+                    process.outcome = Outcome::Failed { at, index };
+                }
+            } else if process.outcome == Outcome::Ongoing
+                && process.modules.iter().all(|module| module.state.is_done())
+            {
+                process.outcome = Outcome::Complete { at };
+            }
+        }
+        Effect::Report {
+            index,
+            since,
+            progress,
+        } => {
+            let module = &mut process.modules[index];
+            module.state = ModuleState::Running { since };
+            match &mut module.progress {
+                // The box is kept: progress is what is reported most.
+                Some(standing) => **standing = Standing { progress, at },
+                None => module.progress = Some(Box::new(Standing { progress, at })),
+            }
+        }
+        Effect::Retry {
+            index,
+            since,
+            failure,
+        } => {
+            let end = Past {
+                started: Some(since),
+                ended: at,
+                end: AttemptEnd::Retried(failure),
+            };
+            try_again(process, index, end);
+            drop_attempts_over_limits(process);
+        }
+        Effect::Cancel { reason } => {
+            for module in &mut process.modules {
+                if !module.state.is_settled() {
+                    module.state = ModuleState::Cancelled {
+                        started: module.state.started(),
+                        at,
+                    };
+                }
+            }
+            process.outcome = Outcome::Cancelled { at, reason };
+        }
+        Effect::Rerun => perform_rerun(process, at),
+        Effect::Update { file, expires_at } => {
+            process.file = file;
+            process.expires_at = expires_at;
+        }
+    }
+}
+
+fn perform_rerun(process: &mut Process, at: DateTime<Utc>) {
+    let cancelled_for = match std::mem::replace(&mut process.outcome, Outcome::Ongoing) {
+        Outcome::Cancelled { reason, .. } => reason,
+        Outcome::Ongoing | Outcome::Complete { .. } | Outcome::Failed { .. } => Arc::from(""),
+    };
+    for index in 0..process.modules.len() {
+        let past = match &process.modules[index].state {
+            ModuleState::Pending | ModuleState::Complete { .. } | ModuleState::Skipped { .. } => {
+                continue;
+            }
+            ModuleState::Running { since } => Past {
+                started: Some(*since),
+                ended: at,
+                end: AttemptEnd::Interrupted,
+            },
+            ModuleState::Failed {
+                started,
+                ended,
+                failure,
+            } => Past {
+                started: Some(*started),
+                ended: *ended,
+                end: AttemptEnd::Failed(failure.clone()),
+            },
+            ModuleState::Cancelled { started, at } => Past {
+                started: *started,
+                ended: *at,
+                end: AttemptEnd::Cancelled(cancelled_for.clone()),
+            },
+        };
+        try_again(process, index, past);
+    }
+    process.run += 1;
+    drop_attempts_over_limits(process);
+}
+
+/// How the attempt that is given up went.
+struct Past {
+    started: Option<DateTime<Utc>>,
+    ended: DateTime<Utc>,
+    end: AttemptEnd,
+}
+
+/// Puts a module back to pending, and its attempt into the history.
+fn try_again(process: &mut Process, index: usize, past: Past) {
+    let module = &mut process.modules[index];
+    module.attempts.push(Attempt {
+        number: module.attempt,
+        run: process.run,
+        revision: process.version.revision,
+        started: past.started,
+        ended: past.ended,
+        end: past.end,
+    });
+    module.attempt += 1;
+    module.state = ModuleState::Pending;
+    module.progress = None;
+}
+
+fn drop_attempts_over_limits(process: &mut Process) {
+    for module in &mut process.modules {
+        let over = module.attempts.len().saturating_sub(ATTEMPTS_PER_MODULE);
+        module.attempts.drain(..over);
+    }
+    let kept = |process: &Process| {
+        process
+            .modules
+            .iter()
+            .map(|module| module.attempts.len())
+            .sum::<usize>()
+    };
+    while kept(process) > ATTEMPTS_PER_PROCESS && drop_oldest_attempt(process) {}
+}
+
+/// Drops the attempt that ended first, by revision and then position; says whether there was one.
+fn drop_oldest_attempt(process: &mut Process) -> bool {
+    let first = |module: &&mut Module| module.attempts.first().map(|attempt| attempt.revision);
+    let oldest = process
+        .modules
+        .iter_mut()
+        .filter(|module| !module.attempts.is_empty())
+        .min_by_key(first);
+    oldest.map(|module| module.attempts.remove(0)).is_some()
+}

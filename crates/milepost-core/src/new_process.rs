@@ -1,0 +1,174 @@
+//! What a host says about a process before it begins.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::clock::Clock;
+use crate::file::{DEFAULT_DIRECTORY, File, FileText, Tag, generated_name};
+use crate::id::{FileId, RequestId};
+use crate::invalid::{Field, Invalid};
+use crate::op::{Change, Creation, Expiry, Op};
+use crate::pipeline::Pipeline;
+
+/// A process that has not begun: a pipeline, and what is known of the file. Builders by value.
+///
+/// What is wrong with a text is reported by [`Tracker::begin`](crate::Tracker::begin).
+///
+/// ```
+/// use milepost_core::{NewProcess, Pipeline};
+/// use std::time::Duration;
+///
+/// let pipeline = Pipeline::new("invoice-ocr", ["ocr", "parser", "keyword-db"])?;
+/// let new = NewProcess::new(&pipeline)
+///     .file_name("invoice.pdf")
+///     .tag("customer", "4711")
+///     .expires_in(Duration::from_secs(1800));
+/// # Ok::<(), milepost_core::Invalid>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct NewProcess {
+    pipeline: Pipeline,
+    request_id: Option<RequestId>,
+    file_id: Option<FileId>,
+    file_name: Option<String>,
+    extension: Option<String>,
+    directory: Option<String>,
+    tags: Vec<Tag>,
+    description: Option<String>,
+    expiry: Expiry,
+}
+
+impl NewProcess {
+    /// A run of `pipeline`, over a file of which nothing is known, that never expires.
+    pub fn new(pipeline: &Pipeline) -> Self {
+        NewProcess {
+            pipeline: pipeline.clone(),
+            request_id: None,
+            file_id: None,
+            file_name: None,
+            extension: None,
+            directory: None,
+            tags: Vec::new(),
+            description: None,
+            expiry: Expiry::Never,
+        }
+    }
+
+    /// Begins it under an id of the host's own, so that beginning twice is beginning once.
+    ///
+    /// The second beginning is the same if the pipeline (name, chain and order) and the file id, where
+    /// one is given, are equal: it answers the process that is there, unchanged. Otherwise it is
+    /// [`AlreadyExists`](crate::Rejection::AlreadyExists).
+    pub fn request_id(self, id: RequestId) -> Self {
+        NewProcess {
+            request_id: Some(id),
+            ..self
+        }
+    }
+
+    /// The file's id; a new one is made unless given. Several processes may work on one file.
+    pub fn file_id(self, id: FileId) -> Self {
+        NewProcess {
+            file_id: Some(id),
+            ..self
+        }
+    }
+
+    /// The file's name: 1 to 255 bytes, no control characters. One is generated unless given.
+    pub fn file_name(self, name: &str) -> Self {
+        NewProcess {
+            file_name: Some(name.into()),
+            ..self
+        }
+    }
+
+    /// The extension for a generated file name, with or without its dot: 1 to 64 bytes.
+    pub fn file_extension(self, extension: &str) -> Self {
+        NewProcess {
+            extension: Some(extension.into()),
+            ..self
+        }
+    }
+
+    /// Where the file lies for the host: 1 byte to 1 KiB, no control characters. `/etc` unless given.
+    pub fn symbolic_directory_path(self, path: &str) -> Self {
+        NewProcess {
+            directory: Some(path.into()),
+            ..self
+        }
+    }
+
+    /// Adds a tag, of which there may be 64: a name of 1 to 128 bytes, a value of at most 4 KiB.
+    pub fn tag(mut self, name: &str, value: &str) -> Self {
+        self.tags.push(Tag::new(name, value));
+        self
+    }
+
+    /// Describes the file, in at most 4 KiB.
+    pub fn file_description(self, description: &str) -> Self {
+        NewProcess {
+            description: Some(description.into()),
+            ..self
+        }
+    }
+
+    /// Lets the process expire this long after it begins: from then on it is not found.
+    pub fn expires_in(self, span: Duration) -> Self {
+        NewProcess {
+            expiry: Expiry::In(span),
+            ..self
+        }
+    }
+
+    /// Lets the process expire at this time, which must lie in the future.
+    pub fn expires_at(self, time: DateTime<Utc>) -> Self {
+        NewProcess {
+            expiry: Expiry::At(time),
+            ..self
+        }
+    }
+
+    /// The op that begins it now.
+    pub(crate) fn into_op(self, clock: &dyn Clock) -> Result<Op, Invalid> {
+        let now = crate::time::check(clock.now(), "clock's time")?;
+        let expires_at = self.expiry.resolve(now)?;
+        if expires_at.is_some_and(|expiry| expiry <= now) {
+            return Err(Invalid::AlreadyExpired);
+        }
+        let extension = self
+            .extension
+            .as_deref()
+            .map(|text| text.strip_prefix('.').unwrap_or(text));
+        if let Some(extension) = extension {
+            Field::FileExtension.check(extension)?;
+        }
+        let random = clock.random();
+        let file = File::from_text(FileText {
+            generated: self.file_id.is_none() && self.file_name.is_none(),
+            id: self.file_id.unwrap_or_else(|| FileId::new_v7(clock)),
+            name: self
+                .file_name
+                .unwrap_or_else(|| generated_name(clock, extension))
+                .into(),
+            directory: self
+                .directory
+                .map_or_else(|| DEFAULT_DIRECTORY.into(), Into::into),
+            tags: self.tags.into(),
+            description: self.description.map(Into::into),
+        });
+        let creation = Creation {
+            // The low half: which half is as good as the other.
+            born: u64::try_from(random & u128::from(u64::MAX)).expect("half of 128 bits"),
+            pipeline: self.pipeline,
+            file,
+            given_file_id: self.file_id,
+            expires_at,
+        };
+        let id = self.request_id.unwrap_or_else(|| RequestId::new_v7(clock));
+        let op = Op::new(id, now, Change::Create(Box::new(creation)));
+        op.change.check()?;
+        Ok(op)
+    }
+}

@@ -1,0 +1,551 @@
+//! The record of a process, and what can be read off it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::file::File;
+use crate::id::RequestId;
+use crate::pipeline::Pipeline;
+use crate::work::{Failure, Progress};
+
+/// One run of a pipeline over one file, as it stands.
+///
+/// A value: it never changes under its reader. Stores hand it out behind an `Arc`, without copying.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Process {
+    pub(crate) request_id: RequestId,
+    pub(crate) version: Version,
+    pub(crate) run: u32,
+    pub(crate) pipeline: Pipeline,
+    pub(crate) file: File,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) updated_at: DateTime<Utc>,
+    pub(crate) expires_at: Option<DateTime<Utc>>,
+    pub(crate) outcome: Outcome,
+    pub(crate) modules: Box<[Module]>,
+}
+
+/// Which of all states that ever went by this id: compare with `==`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "authors of stores build it from two columns"
+)]
+pub struct Version {
+    /// Random, from the op that created the process: tells apart two that went by one id.
+    pub born: u64,
+    /// 1 at creation, and 1 more with each change.
+    pub revision: u64,
+}
+
+/// How a process ended, or that it has not. Only [`crate::machine`] moves it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Outcome {
+    Ongoing,
+    Complete {
+        at: DateTime<Utc>,
+    },
+    /// `index` is the module whose failure was applied first.
+    Failed {
+        at: DateTime<Utc>,
+        index: usize,
+    },
+    Cancelled {
+        at: DateTime<Utc>,
+        reason: Arc<str>,
+    },
+}
+
+/// The overall status of a process: a fold over its modules, never set by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum OverallStatus {
+    /// Something is still to do, and nothing has failed.
+    Ongoing,
+    /// Every module is complete or skipped.
+    Complete,
+    /// A module failed.
+    Failed,
+    /// It was cancelled. In a [`StatusReport`](crate::StatusReport) this is `Failed`, with the reason
+    /// `Cancelled`.
+    Cancelled,
+}
+
+impl OverallStatus {
+    /// All of them, in the order of their [codes](OverallStatus::code).
+    pub const ALL: [OverallStatus; 4] = [
+        OverallStatus::Ongoing,
+        OverallStatus::Complete,
+        OverallStatus::Failed,
+        OverallStatus::Cancelled,
+    ];
+
+    /// The number that stores keep for it: 0 to 3. It never changes.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            OverallStatus::Ongoing => 0,
+            OverallStatus::Complete => 1,
+            OverallStatus::Failed => 2,
+            OverallStatus::Cancelled => 3,
+        }
+    }
+
+    /// Its name, as the JSON forms have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            OverallStatus::Ongoing => "ongoing",
+            OverallStatus::Complete => "complete",
+            OverallStatus::Failed => "failed",
+            OverallStatus::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for OverallStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Process {
+    /// The id by which it is asked for.
+    #[must_use]
+    pub fn request_id(&self) -> RequestId {
+        self.request_id
+    }
+
+    /// What it works on.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The name of its pipeline.
+    #[must_use]
+    pub fn pipeline(&self) -> &str {
+        self.pipeline.name()
+    }
+
+    /// Its pipeline whole: name, chain and order.
+    #[must_use]
+    pub fn chain(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    /// Its modules, in chain order; the first is at position 1.
+    #[must_use]
+    pub fn modules(&self) -> &[Module] {
+        &self.modules
+    }
+
+    /// Its overall status.
+    #[must_use]
+    pub fn status(&self) -> OverallStatus {
+        match self.outcome {
+            Outcome::Ongoing => OverallStatus::Ongoing,
+            Outcome::Complete { .. } => OverallStatus::Complete,
+            Outcome::Failed { .. } => OverallStatus::Failed,
+            Outcome::Cancelled { .. } => OverallStatus::Cancelled,
+        }
+    }
+
+    /// Whether it is complete, failed or cancelled; only a rerun reopens it.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        !matches!(self.outcome, Outcome::Ongoing)
+    }
+
+    /// Which state this is.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// How many changes made it: 1 at creation.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.version.revision
+    }
+
+    /// Which try of the whole process this is, from 1; a rerun adds one.
+    #[must_use]
+    pub fn run(&self) -> u32 {
+        self.run
+    }
+
+    /// When it began, by the clock of whoever began it.
+    #[must_use]
+    pub fn created_at(&self) -> DateTime<Utc> {
+        self.created_at
+    }
+
+    /// When it last changed; never earlier than it was before.
+    #[must_use]
+    pub fn updated_at(&self) -> DateTime<Utc> {
+        self.updated_at
+    }
+
+    /// When it settled, as reported; none while it is ongoing.
+    #[must_use]
+    pub fn settled_at(&self) -> Option<DateTime<Utc>> {
+        match self.outcome {
+            Outcome::Ongoing => None,
+            Outcome::Complete { at }
+            | Outcome::Failed { at, .. }
+            | Outcome::Cancelled { at, .. } => Some(at),
+        }
+    }
+
+    /// When it expires; from that moment it is not found. None: never.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<DateTime<Utc>> {
+        self.expires_at
+    }
+
+    /// Whether it is absent for whoever asks at `time`.
+    #[must_use]
+    pub fn is_expired(&self, time: DateTime<Utc>) -> bool {
+        self.expires_at.is_some_and(|expiry| expiry <= time)
+    }
+
+    /// Why it failed or was cancelled; none while it is ongoing or once it is complete.
+    #[must_use]
+    pub fn blame(&self) -> Option<Blame<'_>> {
+        match &self.outcome {
+            Outcome::Ongoing | Outcome::Complete { .. } => None,
+            Outcome::Failed { at, index } => {
+                let module = &self.modules[*index];
+                let ModuleState::Failed { failure, .. } = &module.state else {
+                    unreachable!("the module that is blamed has failed")
+                };
+                Some(Blame {
+                    module: Some(module),
+                    reason: failure.reason(),
+                    message: failure.message(),
+                    at: *at,
+                })
+            }
+            Outcome::Cancelled { at, reason } => {
+                let mut running = self.modules.iter().filter(|module| {
+                    matches!(
+                        module.state,
+                        ModuleState::Cancelled {
+                            started: Some(_),
+                            ..
+                        }
+                    )
+                });
+                let module = running.next().filter(|_| running.next().is_none());
+                Some(Blame {
+                    module,
+                    reason: "Cancelled",
+                    message: reason,
+                    at: *at,
+                })
+            }
+        }
+    }
+}
+
+/// Why a process failed or was cancelled.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Blame<'a> {
+    /// The module at fault. A cancel blames the one that was running, if it was exactly one.
+    pub module: Option<&'a Module>,
+    /// The failure's reason; `Cancelled` for a cancel.
+    pub reason: &'a str,
+    /// The failure's message; for a cancel the reason that was given.
+    pub message: &'a str,
+    /// When the process settled.
+    pub at: DateTime<Utc>,
+}
+
+/// One step of a process, as it stands.
+#[derive(Clone, PartialEq)]
+pub struct Module {
+    pub(crate) pipeline: Pipeline,
+    pub(crate) index: u16,
+    pub(crate) attempt: u32,
+    pub(crate) state: ModuleState,
+    pub(crate) progress: Option<Box<Standing>>,
+    pub(crate) attempts: Vec<Attempt>,
+}
+
+/// The progress that stands, and when it was reported.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Standing {
+    pub(crate) progress: Progress,
+    pub(crate) at: DateTime<Utc>,
+}
+
+/// Where one module stands. Times are as reported.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum ModuleState {
+    /// It has not begun.
+    Pending,
+    /// It is at work.
+    Running {
+        /// Since when.
+        since: DateTime<Utc>,
+    },
+    /// It has done its work.
+    Complete {
+        /// When it started.
+        started: DateTime<Utc>,
+        /// When it ended.
+        ended: DateTime<Utc>,
+    },
+    /// It gave up.
+    Failed {
+        /// When it started.
+        started: DateTime<Utc>,
+        /// When it ended.
+        ended: DateTime<Utc>,
+        /// Why.
+        failure: Failure,
+    },
+    /// It was left out.
+    Skipped {
+        /// When that was decided.
+        at: DateTime<Utc>,
+        /// Why.
+        reason: Arc<str>,
+    },
+    /// The process was cancelled before it was done.
+    Cancelled {
+        /// When it started, if it had.
+        started: Option<DateTime<Utc>>,
+        /// When it was cancelled.
+        at: DateTime<Utc>,
+    },
+}
+
+/// The state of a module without its details, for comparing and for errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the same words as ModuleState")]
+pub enum ModuleStateKind {
+    Pending,
+    Running,
+    Complete,
+    Failed,
+    Skipped,
+    Cancelled,
+}
+
+impl ModuleState {
+    /// Which state it is.
+    #[must_use]
+    pub fn kind(&self) -> ModuleStateKind {
+        match self {
+            ModuleState::Pending => ModuleStateKind::Pending,
+            ModuleState::Running { .. } => ModuleStateKind::Running,
+            ModuleState::Complete { .. } => ModuleStateKind::Complete,
+            ModuleState::Failed { .. } => ModuleStateKind::Failed,
+            ModuleState::Skipped { .. } => ModuleStateKind::Skipped,
+            ModuleState::Cancelled { .. } => ModuleStateKind::Cancelled,
+        }
+    }
+
+    /// Whether it is complete or skipped: what lets the next module start.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        matches!(
+            self,
+            ModuleState::Complete { .. } | ModuleState::Skipped { .. }
+        )
+    }
+
+    /// Whether it is complete, failed, skipped or cancelled.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        !matches!(self, ModuleState::Pending | ModuleState::Running { .. })
+    }
+
+    /// When work on it started, if it has.
+    #[must_use]
+    pub fn started(&self) -> Option<DateTime<Utc>> {
+        match self {
+            ModuleState::Pending | ModuleState::Skipped { .. } => None,
+            ModuleState::Running { since } => Some(*since),
+            ModuleState::Complete { started, .. } | ModuleState::Failed { started, .. } => {
+                Some(*started)
+            }
+            ModuleState::Cancelled { started, .. } => *started,
+        }
+    }
+
+    /// When it settled, if it has.
+    #[must_use]
+    pub fn ended(&self) -> Option<DateTime<Utc>> {
+        match self {
+            ModuleState::Pending | ModuleState::Running { .. } => None,
+            ModuleState::Complete { ended, .. } | ModuleState::Failed { ended, .. } => Some(*ended),
+            ModuleState::Skipped { at, .. } | ModuleState::Cancelled { at, .. } => Some(*at),
+        }
+    }
+}
+
+impl ModuleStateKind {
+    /// Its name: the variant's in lower case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            ModuleStateKind::Pending => "pending",
+            ModuleStateKind::Running => "running",
+            ModuleStateKind::Complete => "complete",
+            ModuleStateKind::Failed => "failed",
+            ModuleStateKind::Skipped => "skipped",
+            ModuleStateKind::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for ModuleStateKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Module {
+    pub(crate) fn pending(pipeline: &Pipeline, index: usize) -> Self {
+        Module {
+            pipeline: pipeline.clone(),
+            index: u16::try_from(index).expect("a chain has at most 256 modules"),
+            attempt: 1,
+            state: ModuleState::Pending,
+            progress: None,
+            attempts: Vec::new(),
+        }
+    }
+
+    /// Its place in the chain; the first is 1.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        usize::from(self.index) + 1
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.pipeline.module(usize::from(self.index))
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn state(&self) -> &ModuleState {
+        &self.state
+    }
+
+    /// Which try this is, from 1. One less is the number of tries that went before, also of those
+    /// that are no longer kept in [`attempts`](Module::attempts).
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The progress of this attempt; it stays when the module settles.
+    #[must_use]
+    pub fn progress(&self) -> Option<&Progress> {
+        self.progress.as_ref().map(|standing| &standing.progress)
+    }
+
+    /// When that progress was reported.
+    #[must_use]
+    pub fn progress_at(&self) -> Option<DateTime<Utc>> {
+        self.progress.as_ref().map(|standing| standing.at)
+    }
+
+    /// Past attempts, oldest first: the newest 16 of this module, and 64 of the whole process.
+    #[must_use]
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.attempts
+    }
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Module")
+            .field("position", &self.position())
+            .field("name", &self.name())
+            .field("attempt", &self.attempt)
+            .field("state", &self.state)
+            .field("progress", &self.progress)
+            .field("attempts", &self.attempts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One past try of a module.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    pub(crate) number: u32,
+    pub(crate) run: u32,
+    pub(crate) revision: u64,
+    pub(crate) started: Option<DateTime<Utc>>,
+    pub(crate) ended: DateTime<Utc>,
+    pub(crate) end: AttemptEnd,
+}
+
+/// How a past attempt ended.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum AttemptEnd {
+    /// The module failed, and the process was rerun.
+    Failed(Failure),
+    /// The module was tried again within its run.
+    Retried(Failure),
+    /// The process was cancelled for this reason, and then rerun.
+    Cancelled(Arc<str>),
+    /// The process was rerun while the module was at work.
+    Interrupted,
+}
+
+impl Attempt {
+    /// Which try it was, from 1.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// In which run of the process, from 1.
+    #[must_use]
+    pub fn run(&self) -> u32 {
+        self.run
+    }
+
+    /// When it started, if it had.
+    #[must_use]
+    pub fn started(&self) -> Option<DateTime<Utc>> {
+        self.started
+    }
+
+    /// When it ended.
+    #[must_use]
+    pub fn ended(&self) -> DateTime<Utc> {
+        self.ended
+    }
+
+    /// How it ended.
+    #[must_use]
+    pub fn end(&self) -> &AttemptEnd {
+        &self.end
+    }
+
+    /// What went wrong, if it failed or was retried.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        match &self.end {
+            AttemptEnd::Failed(failure) | AttemptEnd::Retried(failure) => Some(failure),
+            AttemptEnd::Cancelled(_) | AttemptEnd::Interrupted => None,
+        }
+    }
+}

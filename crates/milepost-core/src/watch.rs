@@ -1,0 +1,206 @@
+//! Waiting for a process, and watching it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::describe::Describe;
+use crate::error::TrackError;
+use crate::id::RequestId;
+use crate::op::Rejection;
+use crate::process::{Process, Version};
+use crate::tracker::Tracker;
+use crate::watchers::{Rung, Seat};
+
+impl Tracker {
+    /// Waits until a process has settled, and answers it: complete, failed or cancelled.
+    ///
+    /// The timeout runs in real time, whatever the tracker's clock says. Trouble of the store that may pass
+    /// is waited out.
+    ///
+    /// # Errors
+    ///
+    /// [`Timeout`](TrackError::Timeout) if it has not settled by then;
+    /// [`NotFound`](Rejection::NotFound) if it is not there, or is erased or expires meanwhile.
+    pub fn wait(&self, id: RequestId, timeout: Duration) -> Result<Arc<Process>, TrackError> {
+        let deadline = Instant::now().checked_add(timeout);
+        let mut watch = self.watch(id)?;
+        let mut trouble = None;
+        while let Some(news) = watch.next_before(deadline) {
+            match news {
+                Ok(process) if process.is_settled() => return Ok(process),
+                Ok(_) => trouble = None,
+                Err(TrackError::Timeout) => return Err(trouble.unwrap_or(TrackError::Timeout)),
+                Err(error) if error.is_retryable() => trouble = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Rejection::NotFound.into())
+    }
+
+    /// Watches a process: an iterator over its newest state at each change, until it has settled.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](Rejection::NotFound) if it is not there.
+    pub fn watch(&self, id: RequestId) -> Result<Watch, TrackError> {
+        // The seat first: a change between the two is then seen twice, not missed.
+        let mut watch = Watch {
+            seat: self.watchers().sit(id),
+            tracker: self.clone(),
+            id,
+            first: None,
+            yielded: None,
+            read_again: None,
+            ended: false,
+        };
+        let process = self.get(id)?;
+        watch.seat.saw(&process);
+        watch.first = Some(process);
+        Ok(watch)
+    }
+}
+
+/// The newest states of one process, as they come; the first is the state when it was asked for.
+///
+/// # Contract
+///
+/// - Blocks until there is news, and yields the newest state: states in between may be left out.
+/// - Ends after a settled state, or after one [`NotFound`](Rejection::NotFound) when the process is
+///   erased or expires.
+/// - Trouble of the store is yielded; if it may pass, watching goes on.
+/// - Changes through the same tracker wake it at once, and a settled state reached that way is never
+///   missed, unless it was erased in the same batch or changed again while the wake-up was on its way.
+///   Changes by others are seen within the tracker's
+///   [poll interval](Tracker::poll_interval); a settled state that others rerun or erase within one
+///   interval may be missed.
+///
+/// # Examples
+///
+/// ```
+/// # fn follow(tracker: &milepost_core::Tracker, id: milepost_core::RequestId)
+/// # -> Result<(), milepost_core::TrackError> {
+/// for process in tracker.watch(id)? {
+///     let process = process?;
+///     println!("{} after {} changes", process.status(), process.revision());
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Watch {
+    seat: Arc<Seat>,
+    tracker: Tracker,
+    id: RequestId,
+    first: Option<Arc<Process>>,
+    yielded: Option<Version>,
+    /// When to read again after trouble.
+    read_again: Option<Instant>,
+    ended: bool,
+}
+
+impl Watch {
+    /// The same, as one line of text for people per change.
+    #[must_use]
+    pub fn describe(self) -> Describe {
+        Describe::new(self)
+    }
+
+    /// The next news, or `Timeout` once `deadline` has passed; none after the end.
+    fn next_before(
+        &mut self,
+        deadline: Option<Instant>,
+    ) -> Option<Result<Arc<Process>, TrackError>> {
+        if self.ended {
+            return None;
+        }
+        if let Some(process) = self.first.take() {
+            return Some(Ok(self.show(process)));
+        }
+        if let Err(error) = self.tracker.start_polling() {
+            return Some(Err(error.into()));
+        }
+        loop {
+            let until = [deadline, self.read_again].into_iter().flatten().min();
+            match self.seat.wait(until) {
+                Rung::Ended(Ok(process)) if self.is_older(&process) => {}
+                Rung::Ended(Ok(process)) if self.is_another(&process) => return Some(self.gone()),
+                Rung::Ended(Ok(process)) => return Some(Ok(self.show(process))),
+                Rung::Ended(Err(_)) => return Some(self.gone()),
+                Rung::Trouble(error) => {
+                    self.ended = !error.is_retryable();
+                    return Some(Err(error.into()));
+                }
+                Rung::TimeUp
+                    if self.read_again.is_none()
+                        || deadline.is_some_and(|at| at <= Instant::now()) =>
+                {
+                    return Some(Err(TrackError::Timeout));
+                }
+                Rung::Changed | Rung::TimeUp => {
+                    if let Some(news) = self.read() {
+                        return Some(news);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads; none if there is nothing new.
+    fn read(&mut self) -> Option<Result<Arc<Process>, TrackError>> {
+        self.read_again = None;
+        match self.tracker.read_visible(self.id) {
+            Ok(Some(process)) if !self.is_another(&process) => {
+                self.seat.saw(&process);
+                (self.yielded != Some(process.version())).then(|| Ok(self.show(process)))
+            }
+            Ok(_) => Some(self.gone()),
+            Err(error) => {
+                if error.is_retryable() {
+                    self.read_again =
+                        Instant::now().checked_add(self.tracker.watchers().interval());
+                } else {
+                    self.ended = true;
+                }
+                Some(Err(error.into()))
+            }
+        }
+    }
+
+    fn show(&mut self, process: Arc<Process>) -> Arc<Process> {
+        self.yielded = Some(process.version());
+        self.ended = process.is_settled();
+        process
+    }
+
+    fn gone(&mut self) -> Result<Arc<Process>, TrackError> {
+        self.ended = true;
+        Err(Rejection::NotFound.into())
+    }
+
+    /// Whether this is another process that goes by the id now: the one that was watched is gone.
+    fn is_another(&self, process: &Process) -> bool {
+        self.yielded
+            .is_some_and(|yielded| yielded.born != process.version().born)
+    }
+
+    /// Whether a newer state has been shown.
+    fn is_older(&self, process: &Process) -> bool {
+        let version = process.version();
+        self.yielded.is_some_and(|yielded| {
+            yielded.born == version.born && yielded.revision > version.revision
+        })
+    }
+}
+
+impl Iterator for Watch {
+    type Item = Result<Arc<Process>, TrackError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_before(None)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.tracker.watchers().leave(self.id, &self.seat);
+    }
+}

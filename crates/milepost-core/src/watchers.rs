@@ -1,0 +1,385 @@
+//! Who waits for which process, and how they are woken.
+//!
+//! Whoever waits takes a [`Seat`] before it reads, so that nothing falls between the two. Writes through
+//! the same tracker ring the seats at once. For changes by others one poller per tracker asks the store
+//! for the versions of all that is waited for.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+
+use crate::id::RequestId;
+use crate::limits;
+use crate::op::{Change, ChangeKind, Op, Rejection, Verdict};
+use crate::process::{OverallStatus, Process, Version};
+use crate::store::{StoreError, StoreErrorKind};
+use crate::tracker::Shared;
+
+/// Polling takes at most one part in this many of the poller's time.
+const DUTY: u32 = 20;
+const DEFAULT_INTERVAL: Duration = Duration::from_millis(100);
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
+
+/// How a watched process ended, which the watcher must not miss.
+pub(crate) type Ending = Result<Arc<Process>, Rejection>;
+
+/// A lock that a panicking holder leaves usable: what these locks guard is never half-changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// All seats of a tracker.
+#[derive(Debug)]
+pub(crate) struct Watchers {
+    hall: Mutex<Hall>,
+    /// Rung when the first seat is taken, and to stop.
+    changed: Condvar,
+    /// How many seats are taken: lets writes pass without a lock while it is 0.
+    taken: AtomicUsize,
+    interval_micros: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Hall {
+    seats: HashMap<RequestId, Vec<Arc<Seat>>>,
+    stopping: bool,
+}
+
+/// Where one watcher waits for one process.
+#[derive(Debug, Default)]
+pub(crate) struct Seat {
+    news: Mutex<News>,
+    rung: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct News {
+    /// Something may have changed: read.
+    dirty: bool,
+    ending: Option<Ending>,
+    trouble: Option<StoreError>,
+    /// What the watcher read last.
+    known: Option<(Version, Option<DateTime<Utc>>)>,
+}
+
+/// Why a watcher was woken.
+pub(crate) enum Rung {
+    Ended(Ending),
+    Changed,
+    Trouble(StoreError),
+    TimeUp,
+}
+
+impl Seat {
+    /// Waits for news, until `until` at the latest.
+    pub(crate) fn wait(&self, until: Option<Instant>) -> Rung {
+        let mut news = lock(&self.news);
+        loop {
+            if let Some(ending) = news.ending.take() {
+                return Rung::Ended(ending);
+            }
+            if std::mem::take(&mut news.dirty) {
+                return Rung::Changed;
+            }
+            if let Some(trouble) = news.trouble.take() {
+                return Rung::Trouble(trouble);
+            }
+            news = match until.map(|until| until.saturating_duration_since(Instant::now())) {
+                None => self.rung.wait(news).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => return Rung::TimeUp,
+                Some(left) => {
+                    self.rung
+                        .wait_timeout(news, left)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+            };
+        }
+    }
+
+    /// What the watcher has read: the poller compares with it.
+    pub(crate) fn saw(&self, process: &Process) {
+        lock(&self.news).known = Some((process.version(), process.expires_at()));
+    }
+
+    fn ring(&self, tell: impl FnOnce(&mut News)) {
+        tell(&mut lock(&self.news));
+        self.rung.notify_one();
+    }
+
+    fn compare(&self, version: Option<Version>, now: DateTime<Utc>) {
+        let mut news = lock(&self.news);
+        let Some((known, expires_at)) = news.known else {
+            return;
+        };
+        let expired = expires_at.is_some_and(|expiry| expiry <= now);
+        if version != Some(known) || expired {
+            news.dirty = true;
+            drop(news);
+            self.rung.notify_one();
+        }
+    }
+}
+
+impl Watchers {
+    pub(crate) fn new() -> Self {
+        let watchers = Watchers {
+            hall: Mutex::default(),
+            changed: Condvar::new(),
+            taken: AtomicUsize::new(0),
+            interval_micros: AtomicU64::new(0),
+        };
+        watchers.set_interval(DEFAULT_INTERVAL);
+        watchers
+    }
+
+    pub(crate) fn set_interval(&self, interval: Duration) {
+        let interval = interval.max(SHORTEST_INTERVAL);
+        let micros = u64::try_from(interval.as_micros()).unwrap_or(u64::MAX);
+        self.interval_micros.store(micros, Ordering::Relaxed);
+    }
+
+    pub(crate) fn interval(&self) -> Duration {
+        Duration::from_micros(self.interval_micros.load(Ordering::Relaxed))
+    }
+
+    /// Takes a seat; the caller reads after this.
+    pub(crate) fn sit(&self, id: RequestId) -> Arc<Seat> {
+        let seat = Arc::<Seat>::default();
+        lock(&self.hall)
+            .seats
+            .entry(id)
+            .or_default()
+            .push(Arc::clone(&seat));
+        self.taken.fetch_add(1, Ordering::SeqCst);
+        self.changed.notify_all();
+        seat
+    }
+
+    pub(crate) fn leave(&self, id: RequestId, seat: &Arc<Seat>) {
+        let mut hall = lock(&self.hall);
+        if let Some(seats) = hall.seats.get_mut(&id) {
+            seats.retain(|other| !Arc::ptr_eq(other, seat));
+            if seats.is_empty() {
+                hall.seats.remove(&id);
+            }
+        }
+        drop(hall);
+        self.taken.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn seats_of(&self, id: RequestId) -> Vec<Arc<Seat>> {
+        lock(&self.hall).seats.get(&id).cloned().unwrap_or_default()
+    }
+
+    /// Waits until somebody sits and a pause has gone by; none once the tracker is going.
+    fn next_round(&self, pause: Duration) -> Option<Vec<(RequestId, Vec<Arc<Seat>>)>> {
+        let wake = Instant::now().checked_add(pause);
+        let mut hall = lock(&self.hall);
+        loop {
+            if hall.stopping {
+                return None;
+            }
+            let left = wake.map_or(Duration::MAX, |wake| {
+                wake.saturating_duration_since(Instant::now())
+            });
+            hall = if hall.seats.is_empty() {
+                self.changed
+                    .wait(hall)
+                    .unwrap_or_else(PoisonError::into_inner)
+            } else if left.is_zero() {
+                return Some(
+                    hall.seats
+                        .iter()
+                        .map(|(id, seats)| (*id, seats.clone()))
+                        .collect(),
+                );
+            } else {
+                self.changed
+                    .wait_timeout(hall, left)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0
+            };
+        }
+    }
+
+    fn stop(&self) {
+        lock(&self.hall).stopping = true;
+        self.changed.notify_all();
+    }
+}
+
+/// The one thread that asks the store for changes by others. It starts when somebody first has to wait.
+#[derive(Debug)]
+pub(crate) struct Poller {
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Poller {
+    pub(crate) fn new() -> Self {
+        Poller {
+            thread: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn start(&self, shared: &Arc<Shared>) -> Result<(), StoreError> {
+        let mut thread = lock(&self.thread);
+        if thread.is_none() {
+            let shared = Arc::clone(shared);
+            let builder = std::thread::Builder::new().name("milepost-poller".to_owned());
+            let spawned = builder.spawn(move || shared.poll());
+            *thread =
+                Some(spawned.map_err(|error| StoreError::new(StoreErrorKind::Unavailable, error))?);
+        }
+        Ok(())
+    }
+
+    /// Ends the thread, and waits until it has let the store go.
+    pub(crate) fn stop(&self, watchers: &Watchers) {
+        watchers.stop();
+        let thread = lock(&self.thread).take();
+        if let Some(thread) = thread
+            && thread.thread().id() != std::thread::current().id()
+        {
+            // It ends in a panic only if a store's drop does, which is then that store's to report.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn poll(&self) {
+        let mut pause = self.watchers.interval();
+        while let Some(round) = self.watchers.next_round(pause) {
+            let began = Instant::now();
+            // A panic in a store must not leave everybody waiting for ever.
+            let polled = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                round
+                    .chunks(limits::READ_IDS)
+                    .for_each(|some| self.poll_some(some));
+            }));
+            if polled.is_err() {
+                let error = StoreError::new(
+                    StoreErrorKind::Other,
+                    "the store panicked while it was polled",
+                );
+                tell_trouble(&round, &error);
+            }
+            pause = self.watchers.interval().max(began.elapsed() * (DUTY - 1));
+        }
+    }
+
+    fn poll_some(&self, round: &[(RequestId, Vec<Arc<Seat>>)]) {
+        let ids = round.iter().map(|(id, _)| *id).collect::<Vec<_>>();
+        match self.store.versions(&ids) {
+            Ok(versions) => {
+                let now = self.clock.now();
+                for ((_, seats), version) in round.iter().zip(versions) {
+                    for seat in seats {
+                        seat.compare(version, now);
+                    }
+                }
+            }
+            Err(error) => tell_trouble(round, &error),
+        }
+    }
+
+    /// What a write must know beforehand, so that its watchers miss no ending: see [`after_write`].
+    ///
+    /// [`after_write`]: Shared::after_write
+    pub(crate) fn before_write(
+        &self,
+        ops: &[Op],
+    ) -> Result<HashMap<RequestId, Arc<Process>>, StoreError> {
+        let mut before = HashMap::new();
+        // A batch of one cannot settle a process and reopen it.
+        if ops.len() > 1 && self.watchers.taken.load(Ordering::SeqCst) > 0 {
+            for op in ops.iter().filter(|op| op.change == Change::Rerun) {
+                if !before.contains_key(&op.id)
+                    && !self.watchers.seats_of(op.id).is_empty()
+                    && let Some(process) = self.store.read(op.id)?
+                {
+                    before.insert(op.id, process);
+                }
+            }
+        }
+        Ok(before)
+    }
+
+    /// Wakes those who wait for what a write has changed. Endings are handed to them here, before the
+    /// writer goes on and perhaps reruns or erases.
+    pub(crate) fn after_write(
+        &self,
+        ops: &[Op],
+        verdicts: &[Verdict],
+        mut before: HashMap<RequestId, Arc<Process>>,
+    ) {
+        if self.watchers.taken.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let mut last_changes = HashMap::new();
+        for (index, (op, verdict)) in ops.iter().zip(verdicts).enumerate() {
+            if matches!(verdict, Ok(applied) if applied.changed) {
+                last_changes.insert(op.id, index);
+            }
+        }
+        for (id, last) in last_changes {
+            let seats = self.watchers.seats_of(id);
+            if seats.is_empty() {
+                continue;
+            }
+            let ending = if ops[last].change.kind() == ChangeKind::Erase {
+                Some(Err(Rejection::NotFound))
+            } else if matches!(&verdicts[last], Ok(applied) if applied.status != OverallStatus::Ongoing)
+            {
+                // If it cannot be read now, the watchers read it themselves.
+                self.store
+                    .read(id)
+                    .ok()
+                    .flatten()
+                    .filter(|process| process.is_settled())
+                    .map(Ok)
+            } else {
+                before
+                    .remove(&id)
+                    .and_then(|process| passed_ending(process, ops, verdicts))
+                    .map(Ok)
+            };
+            for seat in seats {
+                seat.ring(|news| match &ending {
+                    Some(ending) => news.ending = Some(ending.clone()),
+                    None => news.dirty = true,
+                });
+            }
+        }
+    }
+}
+
+/// The last settled state that a batch passed through, worked out again from the state before it.
+fn passed_ending(process: Arc<Process>, ops: &[Op], verdicts: &[Verdict]) -> Option<Arc<Process>> {
+    let id = process.request_id();
+    let mut slot = Some(process);
+    let mut ending = None;
+    for (op, verdict) in ops.iter().zip(verdicts).filter(|(op, _)| op.id == id) {
+        if op.apply(&mut slot) != *verdict {
+            // Somebody else wrote in between.
+            return None;
+        }
+        ending = slot
+            .clone()
+            .filter(|process| process.is_settled())
+            .or(ending);
+    }
+    ending
+}
+
+fn tell_trouble(round: &[(RequestId, Vec<Arc<Seat>>)], error: &StoreError) {
+    for seat in round.iter().flat_map(|(_, seats)| seats) {
+        seat.ring(|news| news.trouble = Some(error.clone()));
+    }
+}
