@@ -1,1 +1,257 @@
-//! Being written.
+#![doc = include_str!("../README.md")]
+
+mod index;
+
+use std::collections::HashMap;
+use std::collections::hash_map;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use chrono::{DateTime, Utc};
+use milepost_core::{
+    Counts, Filter, Found, Listing, Op, OverallStatus, Place, Process, RequestId, StatusStore,
+    StoreError, StoreErrorKind, Term, Verdict, Version, Wipe, WipeLevel, limits,
+};
+
+use crate::index::{Entry, Index};
+
+/// How many locks the processes are spread over. More than any machine has cores that would wait.
+const SHARDS: usize = 64;
+
+/// Keeps processes in memory: they are gone when it is dropped.
+///
+/// # Contract
+///
+/// That of [`StatusStore`]. "Durable" here means until the last handle is dropped.
+///
+/// - [`read`](StatusStore::read) hands out the stored process behind an `Arc`, without copying, and
+///   locks nothing but one of 64 shards.
+/// - A write copies the process only while a reader holds on to it.
+/// - A list examines the index, and holds its lock only while it picks places.
+/// - `wipe` is always `Done`, for there are no files. Memory that was freed is not overwritten, and may
+///   reach a swap file or a core dump.
+///
+/// # Examples
+///
+/// ```
+/// use milepost_core::{NewProcess, Pipeline, Tracker};
+/// use milepost_memory::MemoryStore;
+///
+/// let tracker = Tracker::new(MemoryStore::new());
+/// let pipeline = Pipeline::new("invoice-ocr", ["ocr", "parser"])?;
+/// let process = tracker.begin(NewProcess::new(&pipeline))?;
+/// process.module(1)?.start()?;
+/// # Ok::<(), milepost_core::TrackError>(())
+/// ```
+pub struct MemoryStore {
+    /// The processes. A writer that changes what the index holds locks its shard first, then the index;
+    /// nobody who holds the index asks for a shard.
+    shards: Box<[RwLock<Shard>]>,
+    index: RwLock<Index>,
+}
+
+/// The slots that ops are applied to; none of them is empty for longer than an op takes.
+type Shard = HashMap<RequestId, Option<Arc<Process>>>;
+
+impl MemoryStore {
+    /// A store with nothing in it.
+    #[must_use]
+    pub fn new() -> Self {
+        MemoryStore {
+            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            index: RwLock::default(),
+        }
+    }
+
+    fn shard(&self, id: RequestId) -> &RwLock<Shard> {
+        // Both halves: hosts bring ids of which only one half differs.
+        let bits = uuid::Uuid::from(id).as_u128();
+        let mixed = (bits ^ (bits >> 64)) % SHARDS as u128;
+        &self.shards[usize::try_from(mixed).expect("a remainder of 64 fits")]
+    }
+
+    /// Applies one op under the lock of its shard: what `Op::apply` sees is what it changes.
+    fn apply(&self, op: &Op) -> Verdict {
+        let mut shard = write(self.shard(op.id));
+        match shard.entry(op.id) {
+            hash_map::Entry::Vacant(vacant) => {
+                let mut slot = None;
+                let verdict = op.apply(&mut slot);
+                if let Some(process) = &slot {
+                    write(&self.index).replace(None, Some(Entry::of(process)));
+                    vacant.insert(slot);
+                }
+                verdict
+            }
+            hash_map::Entry::Occupied(mut occupied) => {
+                let slot = occupied.get_mut();
+                let before = slot.as_deref().map(Entry::of);
+                let verdict = op.apply(slot);
+                let after = slot.as_deref().map(Entry::of);
+                if before != after {
+                    write(&self.index).replace(before, after);
+                }
+                if after.is_none() {
+                    occupied.remove();
+                }
+                verdict
+            }
+        }
+    }
+
+    /// Erases the process if it has expired, judged under the lock that erases it.
+    fn purge_one(&self, id: RequestId, expired_by: DateTime<Utc>) -> bool {
+        let mut shard = write(self.shard(id));
+        let expired = |process: &Arc<Process>| process.is_expired(expired_by);
+        let Some(process) = shard
+            .get(&id)
+            .and_then(Option::as_ref)
+            .filter(|process| expired(process))
+        else {
+            return false;
+        };
+        write(&self.index).replace(Some(Entry::of(process)), None);
+        shard.remove(&id);
+        true
+    }
+}
+
+impl StatusStore for MemoryStore {
+    fn write(&self, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
+        limits::check_batch(ops)?;
+        // Memory cannot fail half-way, so a batch needs no more than each op for itself.
+        Ok(ops.iter().map(|op| self.apply(op)).collect())
+    }
+
+    fn read(&self, id: RequestId) -> Result<Option<Arc<Process>>, StoreError> {
+        Ok(read(self.shard(id)).get(&id).cloned().flatten())
+    }
+
+    fn versions(&self, ids: &[RequestId]) -> Result<Vec<Option<Version>>, StoreError> {
+        limits::check_ids(ids)?;
+        let version = |id: &RequestId| {
+            read(self.shard(*id))
+                .get(id)
+                .and_then(Option::as_ref)
+                .map(|process| process.version())
+        };
+        Ok(ids.iter().map(version).collect())
+    }
+
+    fn list(&self, listing: &Listing) -> Result<Found, StoreError> {
+        listing.check()?;
+        let statuses = statuses(&listing.filter);
+        let mut items = Vec::new();
+        let mut after = listing.after;
+        let mut examined = 0;
+        while examined < limits::LIST_EXAMINED {
+            let places = read(&self.index).places(statuses, listing.order, after, listing.limit);
+            // Fewer places than asked for: there are no more behind them.
+            let last_round = places.len() < listing.limit;
+            for (index, place) in places.iter().enumerate() {
+                if items.len() == listing.limit {
+                    return Ok(Found::new(items, after));
+                }
+                after = Some(*place);
+                examined += 1;
+                // What was begun anew since the index was read stands at another place now.
+                let process = self
+                    .read(place.request_id)?
+                    .filter(|now| Place::of(now) == *place);
+                items.extend(process.filter(|process| listing.filter.matches(process)));
+                if last_round && index + 1 == places.len() {
+                    return Ok(Found::new(items, None));
+                }
+            }
+            if places.is_empty() {
+                return Ok(Found::new(items, None));
+            }
+        }
+        Ok(Found::new(items, after))
+    }
+
+    fn count(&self, filter: &Filter) -> Result<Counts, StoreError> {
+        let bound = if filter.is_indexed() {
+            usize::MAX
+        } else {
+            limits::COUNT_EXAMINED
+        };
+        let mut counts = Counts::new();
+        let mut examined = 0;
+        for shard in &self.shards {
+            for process in read(shard).values().flatten() {
+                if examined == bound {
+                    return Ok(counts.partial());
+                }
+                examined += 1;
+                if filter.matches(process) {
+                    counts.add(process.status(), 1);
+                }
+            }
+        }
+        Ok(counts)
+    }
+
+    fn purge(&self, expired_by: DateTime<Utc>, limit: usize) -> Result<usize, StoreError> {
+        limits::check_purge(limit)?;
+        let mut purged = 0;
+        while purged < limit {
+            let expired = read(&self.index).expired(expired_by, limit - purged);
+            if expired.is_empty() {
+                break;
+            }
+            purged += expired
+                .iter()
+                .filter(|id| self.purge_one(**id, expired_by))
+                .count();
+        }
+        Ok(purged)
+    }
+
+    fn wipe(&self, level: WipeLevel) -> Result<Wipe, StoreError> {
+        match level {
+            WipeLevel::Files | WipeLevel::Media => Ok(Wipe::Done),
+            _ => Err(StoreError::new(
+                StoreErrorKind::Unsupported,
+                "this wipe level is unknown here",
+            )),
+        }
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        MemoryStore::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let processes = self
+            .shards
+            .iter()
+            .map(|shard| read(shard).len())
+            .sum::<usize>();
+        f.debug_struct("MemoryStore")
+            .field("processes", &processes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The statuses that a listing has to look at.
+fn statuses(filter: &Filter) -> &[OverallStatus] {
+    let asked = filter.terms.iter().find_map(|term| match term {
+        Term::Status(statuses) => Some(statuses.as_slice()),
+        _ => None,
+    });
+    asked.unwrap_or(&OverallStatus::ALL)
+}
+
+/// A panic elsewhere leaves no process half-changed, so its lock is still good.
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
