@@ -17,7 +17,7 @@ use crate::watch::Watch;
 /// ```text
 /// invoice-ocr: ongoing, 3 modules, file invoice.pdf
 /// module 2 of 3, parser: running for 1.2 s, 30/100 pages (30 %), page 30 has a table
-/// module 2 of 3, parser: failed after 2.0 s, BadInput: page 31 is blank
+/// module 2 of 3, parser: failed after 2.0 s, BadInput: page 31 is blank, 30/100 pages (30 %), page 30 has a table
 /// invoice-ocr: failed after 3.1 s
 /// ```
 ///
@@ -90,7 +90,7 @@ fn changes(before: Option<&Process>, now: &Process) -> Vec<String> {
         {
             let _ = write!(line, ", {}", blame.message);
         }
-        lines.push(line);
+        lines.push(one_line(&line));
     }
     lines
 }
@@ -147,8 +147,12 @@ fn module_line(module: &Module, process: &Process) -> String {
             let _ = write!(line, ", {message}");
         }
     }
-    // One line is one line, whatever a host writes into its messages.
-    line.replace(|c: char| c.is_control(), " ")
+    one_line(&line)
+}
+
+/// One line is one line, whatever a host writes into its reasons and messages.
+fn one_line(text: &str) -> String {
+    text.replace(|c: char| c.is_control(), " ")
 }
 
 /// How long something took: `0.3 s`, `2 min 03 s`, `5 h 07 min`; never less than nothing.

@@ -1,15 +1,16 @@
 //! Erasing, purging, and what concerns all processes of one file.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::error::TrackError;
 use crate::id::{FileId, RequestId};
-use crate::limits;
 use crate::op::{Change, Guard, Op, Rejection, Update};
 use crate::process::Process;
 use crate::query::{Filter, Listing, Order, Query, Term};
 use crate::store::{StoreError, StoreErrorKind, Wipe, WipeLevel};
 use crate::tracker::Tracker;
+use crate::{limits, time};
 
 /// What an erasure came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl Tracker {
     /// Then wipes, for a short while. Erasing what is not there is `Ok`, with 0 processes; erasing what
     /// has expired but was not purged erases it.
     pub fn erase(&self, id: RequestId) -> Result<Erased, TrackError> {
-        let processes = match self.write_one(&self.op(id, Change::erase())) {
+        let processes = match self.write_one(&self.checked_op(id, Change::erase())?) {
             Ok(_) => 1,
             Err(error) if error.is_not_found() => 0,
             Err(error) => return Err(error),
@@ -56,7 +57,10 @@ impl Tracker {
     ///
     /// Each process is erased whole, all of them together are not. What is begun meanwhile may be missed.
     pub fn erase_file(&self, file_id: FileId) -> Result<Erased, TrackError> {
-        self.erase_all(&Filter::new().with(Term::FileId(file_id)))
+        // A process never changes its file, so that no change of it is in the way.
+        self.erase_all(&Filter::new().with(Term::FileId(file_id)), |process| {
+            Guard::new().born(process.version().born)
+        })
     }
 
     /// Erases every process that a query asks for, expired or not, and wipes. Its limit and order say
@@ -64,33 +68,41 @@ impl Tracker {
     ///
     /// Each process is erased only while it matches. What comes to match meanwhile may be missed.
     pub fn erase_matching(&self, query: &Query) -> Result<Erased, TrackError> {
-        self.erase_all(&query.whole(None)?)
+        self.erase_all(&query.whole(None)?, |process| {
+            Guard::new()
+                .born(process.version().born)
+                .revision(process.revision())
+        })
     }
 
-    fn erase_all(&self, filter: &Filter) -> Result<Erased, TrackError> {
-        let began = self.clock().now();
+    fn erase_all(
+        &self,
+        filter: &Filter,
+        guard: impl Fn(&Process) -> Guard,
+    ) -> Result<Erased, TrackError> {
+        let began = time::check(self.clock().now(), "clock's time")?;
         let mut erased = 0;
-        for _ in 0..WALKS {
+        // Found by the first walk, and changed before they could be erased: there when the call began,
+        // whatever the clock says of whoever began them.
+        let mut escaped = HashSet::new();
+        for walk in 0..WALKS {
             // Whoever changed a process between list and erase made it stale here; the next walk judges
             // it as it then is.
             let mut found_old = false;
             self.walk(filter, |processes| {
                 let erase = |process: &Arc<Process>| {
-                    let guard = Guard::new()
-                        .born(process.version().born)
-                        .revision(process.revision());
                     self.op(process.request_id(), Change::erase())
-                        .guarded(guard)
+                        .guarded(guard(process))
                 };
-                found_old |= processes
-                    .iter()
-                    .any(|process| process.created_at() <= began);
                 let ops = processes.iter().map(erase).collect::<Vec<_>>();
-                erased += self
-                    .apply(&ops)?
-                    .iter()
-                    .filter(|verdict| verdict.is_ok())
-                    .count();
+                for (process, verdict) in processes.iter().zip(self.apply(&ops)?) {
+                    let born = process.version().born;
+                    erased += usize::from(verdict.is_ok());
+                    if walk == 0 && verdict.is_err() {
+                        escaped.insert(born);
+                    }
+                    found_old |= process.created_at() <= began || escaped.contains(&born);
+                }
                 Ok(())
             })?;
             if !found_old {

@@ -138,11 +138,11 @@ impl ProcessHandle {
     /// [`Settled`](crate::Rejection::Settled) if it is complete or has failed;
     /// [`Stale`](crate::Rejection::Stale) if it was rerun since.
     pub fn cancel(&self, reason: &str) -> Result<Applied, TrackError> {
-        let change = Change::cancel(reason);
-        change.check()?;
+        let op = self
+            .tracker
+            .checked_op(self.seen.request_id, Change::cancel(reason))?;
         let guard = Guard::new().born(self.seen.born).run(self.seen.run);
-        self.tracker
-            .write_one(&self.tracker.op(self.seen.request_id, change).guarded(guard))
+        self.tracker.write_one(&op.guarded(guard))
     }
 }
 
@@ -234,12 +234,12 @@ impl ModuleHandle {
 
     /// Sends a change, guarded with the attempt that it also answers.
     fn send_in_attempt(&self, change: Change) -> Result<(u32, Applied), TrackError> {
-        change.check()?;
+        let tracker = &self.process.tracker;
         let seen = &self.process.seen;
+        let op = tracker.checked_op(seen.request_id, change)?;
         let attempt = self.attempt.load(Ordering::Relaxed);
         let guard = Guard::new().born(seen.born).run(seen.run).attempt(attempt);
-        let tracker = &self.process.tracker;
-        let applied = tracker.write_one(&tracker.op(seen.request_id, change).guarded(guard))?;
+        let applied = tracker.write_one(&op.guarded(guard))?;
         Ok((attempt, applied))
     }
 }

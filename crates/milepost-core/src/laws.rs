@@ -3,8 +3,9 @@
 use chrono::{DateTime, Utc};
 
 use crate::invalid::Field;
-use crate::limits::{ATTEMPTS_PER_MODULE, ATTEMPTS_PER_PROCESS};
+use crate::limits::{ATTEMPTS_PER_MODULE, ATTEMPTS_PER_PROCESS, RECORD_BYTES};
 use crate::process::{Attempt, AttemptEnd, Module, ModuleState, Outcome, Process};
+use crate::size;
 use crate::time::is_kept;
 
 /// The law that a process breaks, as a sentence.
@@ -13,23 +14,23 @@ pub(crate) type Broken = &'static str;
 /// Checks every law; names and chain are checked where the pipeline is built.
 pub(crate) fn check(process: &Process) -> Result<(), Broken> {
     let version = process.version;
-    holds(version.revision >= 1, "a revision is at least 1")?;
-    holds(process.run >= 1, "a run is at least 1")?;
+    holds(version.revision >= 1, "a revision must be at least 1")?;
+    holds(process.run >= 1, "a run must be at least 1")?;
     holds(
         process.file.check().is_ok(),
-        "a file's texts are within their limits",
+        "a file's texts must be within their limits",
     )?;
     holds(
         is_kept(process.created_at) && is_kept(process.updated_at),
-        "times lie in years 1 to 9999",
+        "times must lie in years 1 to 9999",
     )?;
     holds(
         process.expires_at.is_none_or(is_kept),
-        "an expiry lies in years 1 to 9999",
+        "an expiry must lie in years 1 to 9999",
     )?;
     holds(
         process.created_at <= process.updated_at,
-        "no process changes before it begins",
+        "no process may change before it begins",
     )?;
     let kept = process
         .modules
@@ -38,13 +39,17 @@ pub(crate) fn check(process: &Process) -> Result<(), Broken> {
         .sum::<usize>();
     holds(
         kept <= ATTEMPTS_PER_PROCESS,
-        "a process keeps at most 64 past attempts",
+        "a process may keep at most 64 past attempts",
     )?;
     for module in &process.modules {
         module_laws(process, module)?;
     }
     order_laws(process)?;
-    outcome_laws(process)
+    outcome_laws(process)?;
+    holds(
+        size::of(process) <= RECORD_BYTES,
+        "a record must be at most 256 KiB",
+    )
 }
 
 fn holds(law: bool, sentence: Broken) -> Result<(), Broken> {
@@ -52,7 +57,7 @@ fn holds(law: bool, sentence: Broken) -> Result<(), Broken> {
 }
 
 fn module_laws(process: &Process, module: &Module) -> Result<(), Broken> {
-    holds(module.attempt >= 1, "an attempt is at least 1")?;
+    holds(module.attempt >= 1, "an attempt must be at least 1")?;
     let times = [
         module.state.started(),
         module.state.ended(),
@@ -60,19 +65,19 @@ fn module_laws(process: &Process, module: &Module) -> Result<(), Broken> {
     ];
     holds(
         times.into_iter().flatten().all(is_kept),
-        "times lie in years 1 to 9999",
+        "times must lie in years 1 to 9999",
     )?;
     match &module.state {
         ModuleState::Failed { failure, .. } => {
             holds(
                 failure.check().is_ok(),
-                "a failure's texts are within their limits",
+                "a failure's texts must be within their limits",
             )?;
         }
         ModuleState::Skipped { reason, .. } => {
             holds(
                 Field::Reason.check(reason).is_ok(),
-                "a reason is within its limits",
+                "a reason must be within its limits",
             )?;
         }
         ModuleState::Pending
@@ -83,40 +88,44 @@ fn module_laws(process: &Process, module: &Module) -> Result<(), Broken> {
     if let Some(progress) = module.progress() {
         holds(
             module.state.started().is_some(),
-            "only a module that started has progress",
+            "only a module that started may have progress",
         )?;
         holds(
             progress.check().is_ok(),
-            "progress is within its total and limits",
+            "progress must be within its total and limits",
         )?;
     }
     holds(
         module.attempts.len() <= ATTEMPTS_PER_MODULE,
-        "a module keeps at most 16 past attempts",
+        "a module may keep at most 16 past attempts",
     )?;
     let mut before: Option<&Attempt> = None;
     for attempt in &module.attempts {
         attempt_laws(process, module, attempt)?;
         if let Some(before) = before {
-            let later = before.number < attempt.number
+            let later = before.number + 1 == attempt.number
                 && before.run <= attempt.run
                 && before.revision < attempt.revision;
-            holds(later, "past attempts stand in their order")?;
+            holds(later, "past attempts must stand in their order")?;
         }
         before = Some(attempt);
     }
-    Ok(())
+    // The oldest are dropped first, so that the last one kept is the one before this.
+    holds(
+        before.is_none_or(|last| last.number + 1 == module.attempt),
+        "past attempts must lead up to the present one",
+    )
 }
 
 fn attempt_laws(process: &Process, module: &Module, attempt: &Attempt) -> Result<(), Broken> {
     let counted = (1..module.attempt).contains(&attempt.number)
         && (1..=process.run).contains(&attempt.run)
         && (2..=process.version.revision).contains(&attempt.revision);
-    holds(counted, "a past attempt lies before the present")?;
+    holds(counted, "a past attempt must lie before the present")?;
     let kept = |time: Option<DateTime<Utc>>| time.is_none_or(is_kept);
     holds(
         kept(attempt.started) && is_kept(attempt.ended),
-        "times lie in years 1 to 9999",
+        "times must lie in years 1 to 9999",
     )?;
     let started = attempt.started.is_some();
     let earlier_run = attempt.run < process.run;
@@ -126,7 +135,10 @@ fn attempt_laws(process: &Process, module: &Module, attempt: &Attempt) -> Result
         AttemptEnd::Cancelled(reason) => earlier_run && Field::Reason.check(reason).is_ok(),
         AttemptEnd::Interrupted => started && earlier_run,
     };
-    holds(law, "a past attempt ended in a way that the machine knows")
+    holds(
+        law,
+        "a past attempt must have ended in a way that the machine knows",
+    )
 }
 
 /// In a sequential pipeline nothing leaves pending before all in front of it is done.
@@ -152,7 +164,7 @@ fn order_laws(process: &Process) -> Result<(), Broken> {
     });
     holds(
         in_order,
-        "the modules of a sequential pipeline stand in order",
+        "the modules of a sequential pipeline must stand in order",
     )
 }
 
@@ -183,9 +195,9 @@ fn outcome_laws(process: &Process) -> Result<(), Broken> {
             cancelled > 0 && cancelled + done == all && Field::Reason.check(reason).is_ok()
         }
     };
-    holds(law, "the outcome is what the modules add up to")?;
+    holds(law, "the outcome must be what the modules add up to")?;
     holds(
         process.settled_at().is_none_or(is_kept),
-        "times lie in years 1 to 9999",
+        "times must lie in years 1 to 9999",
     )
 }

@@ -213,12 +213,6 @@ fn decide(
     }
     time::check(op.at, "time of the op")?;
     op.change.check()?;
-    if process.version.revision == u64::MAX {
-        return Err(Illegality::Exhausted {
-            guard: GuardKind::Revision,
-        }
-        .into());
-    }
     let effect = match &op.change {
         Change::Erase => return Ok(Decision::Ends),
         Change::Cancel { reason } => cancel(process, reason)?,
@@ -237,7 +231,14 @@ fn decide(
             at,
         )?,
     };
-    Ok(effect.map_or(Decision::Stays, Decision::Becomes))
+    match effect {
+        None => Ok(Decision::Stays),
+        Some(_) if process.version.revision == u64::MAX => Err(Illegality::Exhausted {
+            guard: GuardKind::Revision,
+        }
+        .into()),
+        Some(effect) => Ok(Decision::Becomes(effect)),
+    }
 }
 
 /// The transition table, then whether the process has settled, then the order of the chain.

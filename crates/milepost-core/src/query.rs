@@ -191,7 +191,7 @@ impl Query {
 }
 
 /// One page of a list.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Page {
     /// The processes, in the order of the query.
@@ -279,10 +279,12 @@ impl TimeRange {
             let cut = DateTime::from_timestamp_micros(micros).is_some_and(|whole| whole < *time);
             DateTime::from_timestamp_micros(micros.saturating_add(i64::from(cut || exclusive)))
         };
+        // What begins behind the last moment that there is holds nothing, not everything.
+        let from = |time, exclusive| at(time, exclusive).or(Some(DateTime::<Utc>::MAX_UTC));
         TimeRange {
             from: match range.start_bound() {
-                Bound::Included(time) => at(time, false),
-                Bound::Excluded(time) => at(time, true),
+                Bound::Included(time) => from(time, false),
+                Bound::Excluded(time) => from(time, true),
                 Bound::Unbounded => None,
             },
             before: match range.end_bound() {
@@ -531,7 +533,7 @@ impl Place {
 }
 
 /// What a store's `list` answers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Found {
     /// What was found, in order; at most as many as were asked for.

@@ -8,7 +8,7 @@ use crate::cursor::Cursor;
 use crate::error::TrackError;
 use crate::handle::ProcessHandle;
 use crate::id::RequestId;
-use crate::limits;
+use crate::invalid::Invalid;
 use crate::new_process::NewProcess;
 use crate::op::{Applied, Change, Guard, Op, Rejection, Update, Verdict};
 use crate::process::Process;
@@ -16,6 +16,7 @@ use crate::query::{Counts, Page, Query};
 use crate::report::{NotFoundReport, StatusReport};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, Wipe, WipeLevel};
 use crate::watchers::{Poller, Watchers};
+use crate::{limits, time};
 
 /// Tracks processes: owns a store and a clock.
 ///
@@ -108,8 +109,9 @@ impl Tracker {
     /// `Invalid` for bad text or an expiry that has passed;
     /// [`AlreadyExists`](Rejection::AlreadyExists) if another process goes by an id of the host's own.
     pub fn begin(&self, new: NewProcess) -> Result<ProcessHandle, TrackError> {
-        let op = self.prepare(new)?;
-        // Between an answer that it is there already and reading it, it may be erased; then it begins.
+        let mut op = self.prepare(new)?;
+        // Between an answer that it is there already and reading it, it may be erased or expire; then it
+        // begins.
         for _ in 0..8 {
             let applied = self.write_one(&op)?;
             if applied.changed {
@@ -118,6 +120,7 @@ impl Tracker {
             if let Some(process) = self.read_visible(op.id)? {
                 return Ok(ProcessHandle::of(self, &process));
             }
+            op.at = self.clock().now();
         }
         let busy = "the process was begun and erased by others at the same time";
         Err(StoreError::new(StoreErrorKind::Busy, busy).into())
@@ -218,7 +221,7 @@ impl Tracker {
         change.check()?;
         let process = self.get(id)?;
         let guard = Guard::new().born(process.version().born).run(process.run());
-        self.write_one(&self.op(id, change).guarded(guard))
+        self.write_one(&self.checked_op(id, change)?.guarded(guard))
     }
 
     /// Replaces what is known of a process's file, or its expiry.
@@ -269,9 +272,16 @@ impl Tracker {
         Ok(verdicts.remove(0)?)
     }
 
+    /// An op of which it is known that it is not wrong in itself.
+    pub(crate) fn checked_op(&self, id: RequestId, change: Change) -> Result<Op, Invalid> {
+        change.check()?;
+        let op = self.op(id, change);
+        time::check(op.at, "clock's time")?;
+        Ok(op)
+    }
+
     pub(crate) fn update_op(&self, id: RequestId, update: Update) -> Result<Op, TrackError> {
-        let op = self.op(id, Change::update(update));
-        op.change.check()?;
+        let op = self.checked_op(id, Change::update(update))?;
         if let Change::Update(update) = &op.change
             && let Some(expiry) = update.expiry
         {

@@ -23,14 +23,31 @@ impl Tracker {
     /// [`NotFound`](Rejection::NotFound) if it is not there, or is erased or expires meanwhile.
     pub fn wait(&self, id: RequestId, timeout: Duration) -> Result<Arc<Process>, TrackError> {
         let deadline = Instant::now().checked_add(timeout);
-        let mut watch = self.watch(id)?;
-        let mut trouble = None;
+        let is_over = || deadline.is_some_and(|deadline| deadline <= Instant::now());
+        let mut watch = self.seated(id);
+        let mut in_trouble = false;
+        match self.get(id) {
+            Ok(process) => watch.starts_with(process),
+            Err(error) if error.is_retryable() && !is_over() => {
+                watch.read_later();
+                in_trouble = true;
+            }
+            Err(error) => return Err(error),
+        }
         while let Some(news) = watch.next_before(deadline) {
             match news {
                 Ok(process) if process.is_settled() => return Ok(process),
-                Ok(_) => trouble = None,
-                Err(TrackError::Timeout) => return Err(trouble.unwrap_or(TrackError::Timeout)),
-                Err(error) if error.is_retryable() => trouble = Some(error),
+                // Whoever reports without a pause must not hold the wait beyond its time.
+                Ok(_) if is_over() => return Err(TrackError::Timeout),
+                Ok(_) => in_trouble = false,
+                // The trouble may be over, or be what kept the end from being seen.
+                Err(TrackError::Timeout) if in_trouble => {
+                    let process = self.get(id)?;
+                    let settled = Some(process).filter(|process| process.is_settled());
+                    return settled.ok_or(TrackError::Timeout);
+                }
+                Err(TrackError::Timeout) => return Err(TrackError::Timeout),
+                Err(error) if error.is_retryable() => in_trouble = true,
                 Err(error) => return Err(error),
             }
         }
@@ -44,7 +61,14 @@ impl Tracker {
     /// [`NotFound`](Rejection::NotFound) if it is not there.
     pub fn watch(&self, id: RequestId) -> Result<Watch, TrackError> {
         // The seat first: a change between the two is then seen twice, not missed.
-        let mut watch = Watch {
+        let mut watch = self.seated(id);
+        watch.starts_with(self.get(id)?);
+        Ok(watch)
+    }
+
+    /// A watch that has not read yet.
+    fn seated(&self, id: RequestId) -> Watch {
+        Watch {
             seat: self.watchers().sit(id),
             tracker: self.clone(),
             id,
@@ -52,11 +76,7 @@ impl Tracker {
             yielded: None,
             read_again: None,
             ended: false,
-        };
-        let process = self.get(id)?;
-        watch.seat.saw(&process);
-        watch.first = Some(process);
-        Ok(watch)
+        }
     }
 }
 
@@ -92,7 +112,7 @@ pub struct Watch {
     id: RequestId,
     first: Option<Arc<Process>>,
     yielded: Option<Version>,
-    /// When to read again after trouble.
+    /// When to read again, after trouble or for want of a poller.
     read_again: Option<Instant>,
     ended: bool,
 }
@@ -115,10 +135,11 @@ impl Watch {
         if let Some(process) = self.first.take() {
             return Some(Ok(self.show(process)));
         }
-        if let Err(error) = self.tracker.start_polling() {
-            return Some(Err(error.into()));
-        }
         loop {
+            // Without a thread that polls, each watcher reads for itself.
+            if self.read_again.is_none() && self.tracker.start_polling().is_err() {
+                self.read_later();
+            }
             let until = [deadline, self.read_again].into_iter().flatten().min();
             match self.seat.wait(until) {
                 Rung::Ended(Ok(process)) if self.is_older(&process) => {}
@@ -126,7 +147,9 @@ impl Watch {
                 Rung::Ended(Ok(process)) => return Some(Ok(self.show(process))),
                 Rung::Ended(Err(_)) => return Some(self.gone()),
                 Rung::Trouble(error) => {
-                    self.ended = !error.is_retryable();
+                    if !error.is_retryable() {
+                        self.end();
+                    }
                     return Some(Err(error.into()));
                 }
                 Rung::TimeUp
@@ -155,25 +178,41 @@ impl Watch {
             Ok(_) => Some(self.gone()),
             Err(error) => {
                 if error.is_retryable() {
-                    self.read_again =
-                        Instant::now().checked_add(self.tracker.watchers().interval());
+                    self.read_later();
                 } else {
-                    self.ended = true;
+                    self.end();
                 }
                 Some(Err(error.into()))
             }
         }
     }
 
+    fn starts_with(&mut self, process: Arc<Process>) {
+        self.seat.saw(&process);
+        self.first = Some(process);
+    }
+
+    fn read_later(&mut self) {
+        self.read_again = Instant::now().checked_add(self.tracker.watchers().interval());
+    }
+
     fn show(&mut self, process: Arc<Process>) -> Arc<Process> {
         self.yielded = Some(process.version());
-        self.ended = process.is_settled();
+        if process.is_settled() {
+            self.end();
+        }
         process
     }
 
     fn gone(&mut self) -> Result<Arc<Process>, TrackError> {
-        self.ended = true;
+        self.end();
         Err(Rejection::NotFound.into())
+    }
+
+    /// Nothing comes any more: nobody need poll for it, however long the watch is kept.
+    fn end(&mut self) {
+        self.ended = true;
+        self.tracker.watchers().leave(self.id, &self.seat);
     }
 
     /// Whether this is another process that goes by the id now: the one that was watched is gone.

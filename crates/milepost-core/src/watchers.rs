@@ -142,6 +142,9 @@ impl Watchers {
         let interval = interval.max(SHORTEST_INTERVAL);
         let micros = u64::try_from(interval.as_micros()).unwrap_or(u64::MAX);
         self.interval_micros.store(micros, Ordering::Relaxed);
+        // Under the lock, so that a poller about to sleep for the old interval does not miss it.
+        drop(lock(&self.hall));
+        self.changed.notify_all();
     }
 
     pub(crate) fn interval(&self) -> Duration {
@@ -161,13 +164,18 @@ impl Watchers {
         seat
     }
 
+    /// Gives a seat back; again, it does nothing.
     pub(crate) fn leave(&self, id: RequestId, seat: &Arc<Seat>) {
         let mut hall = lock(&self.hall);
-        if let Some(seats) = hall.seats.get_mut(&id) {
-            seats.retain(|other| !Arc::ptr_eq(other, seat));
-            if seats.is_empty() {
-                hall.seats.remove(&id);
-            }
+        let Some(seats) = hall.seats.get_mut(&id) else {
+            return;
+        };
+        let Some(place) = seats.iter().position(|other| Arc::ptr_eq(other, seat)) else {
+            return;
+        };
+        seats.swap_remove(place);
+        if seats.is_empty() {
+            hall.seats.remove(&id);
         }
         drop(hall);
         self.taken.fetch_sub(1, Ordering::SeqCst);
@@ -177,17 +185,17 @@ impl Watchers {
         lock(&self.hall).seats.get(&id).cloned().unwrap_or_default()
     }
 
-    /// Waits until somebody sits and a pause has gone by; none once the tracker is going.
-    fn next_round(&self, pause: Duration) -> Option<Vec<(RequestId, Vec<Arc<Seat>>)>> {
-        let wake = Instant::now().checked_add(pause);
+    /// Waits until somebody sits and the interval, and at least `rest`, has gone by; none once the tracker
+    /// is going.
+    fn next_round(&self, rest: Duration) -> Option<Vec<(RequestId, Vec<Arc<Seat>>)>> {
+        let began = Instant::now();
         let mut hall = lock(&self.hall);
         loop {
             if hall.stopping {
                 return None;
             }
-            let left = wake.map_or(Duration::MAX, |wake| {
-                wake.saturating_duration_since(Instant::now())
-            });
+            // The interval as it now is: it may be set while this waits.
+            let left = self.interval().max(rest).saturating_sub(began.elapsed());
             hall = if hall.seats.is_empty() {
                 self.changed
                     .wait(hall)
@@ -254,8 +262,8 @@ impl Poller {
 
 impl Shared {
     fn poll(&self) {
-        let mut pause = self.watchers.interval();
-        while let Some(round) = self.watchers.next_round(pause) {
+        let mut rest = Duration::ZERO;
+        while let Some(round) = self.watchers.next_round(rest) {
             let began = Instant::now();
             // A panic in a store must not leave everybody waiting for ever.
             let polled = std::panic::catch_unwind(AssertUnwindSafe(|| {
@@ -270,7 +278,7 @@ impl Shared {
                 );
                 tell_trouble(&round, &error);
             }
-            pause = self.watchers.interval().max(began.elapsed() * (DUTY - 1));
+            rest = began.elapsed() * (DUTY - 1);
         }
     }
 

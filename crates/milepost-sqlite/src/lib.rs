@@ -1,1 +1,302 @@
-//! Being written.
+#![doc = include_str!("../README.md")]
+
+mod batch;
+mod config;
+mod count;
+mod error;
+mod header;
+mod library;
+mod list;
+mod make;
+mod open;
+mod pool;
+mod rows;
+mod schema;
+mod source;
+mod sql;
+mod wipe;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use milepost_core::{
+    Counts, Filter, Found, Listing, Op, Process, RequestId, StatusStore, StoreError,
+    StoreErrorKind, Verdict, Version, Wipe, WipeLevel, limits,
+};
+use rusqlite::Connection;
+
+pub use crate::config::{Durability, SqliteConfig};
+use crate::error::{commit_error, is_busy, store_error};
+use crate::pool::{Deadline, Lent, Pool, begin};
+
+/// Keeps processes in one SQLite file, shared by any number of threads and OS processes of one machine.
+///
+/// # Contract
+///
+/// That of [`StatusStore`], at the [`Durability`] that it was opened with.
+///
+/// - Writes come one after the other, over all OS processes; reads go on beside them.
+/// - A call waits at most [`busy_timeout`](SqliteConfig::busy_timeout), all in all, then it is `Busy`.
+/// - The file must be on a local disk: SQLite's WAL mode does not work over a network.
+/// - After `fork` a child gets `Unavailable` from a store that its parent opened: it opens its own.
+///
+/// # Errors on opening
+///
+/// | what is at the path | kind |
+/// |---|---|
+/// | a directory, no directory around it, a symbolic link, read-only | `Unavailable` |
+/// | no SQLite database, an encrypted one, another program's, a newer milepost's | `Incompatible` |
+/// | a truncated or damaged one | `Corrupt` |
+/// | anything, with a SQLite library that can corrupt files | `Incompatible` |
+///
+/// What is refused is left as it is, byte for byte.
+///
+/// # Examples
+///
+/// ```
+/// use milepost_core::{NewProcess, Pipeline, Tracker};
+/// use milepost_sqlite::SqliteStore;
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("status.db");
+/// let tracker = Tracker::new(SqliteStore::open(&path)?);
+/// let pipeline = Pipeline::new("invoice-ocr", ["ocr", "parser"])?;
+/// let id = tracker.begin(NewProcess::new(&pipeline))?.request_id();
+///
+/// // Any other OS process may ask, and this one too once it runs again.
+/// drop(tracker);
+/// let tracker = Tracker::new(SqliteStore::open(&path)?);
+/// assert_eq!(tracker.get(id)?.pipeline(), "invoice-ocr");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct SqliteStore {
+    config: SqliteConfig,
+    /// None: in memory.
+    path: Option<PathBuf>,
+    /// Closed before the writer, so that the writer closes the file for good.
+    readers: Pool,
+    writer: Pool,
+    /// The OS process that opened it.
+    opened_by: u32,
+}
+
+impl SqliteStore {
+    /// Opens the file at `path` as [`SqliteConfig::new`] has it, and makes it if it is not there.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        SqliteStore::open_with(SqliteConfig::new(path.as_ref()))
+    }
+
+    /// Opens a file as configured, and makes it if it is not there.
+    pub fn open_with(config: SqliteConfig) -> Result<Self, StoreError> {
+        library::check()?;
+        let path = open::resolve(&config)?;
+        let writer = open::open_file(&path, &config)?;
+        Ok(SqliteStore::over(config, Some(path), writer))
+    }
+
+    /// A database in memory, which is gone when the store is dropped: for tests of what is to run on a
+    /// file. To keep processes in memory, `milepost-memory` is faster.
+    pub fn in_memory() -> Result<Self, StoreError> {
+        library::check()?;
+        let config = SqliteConfig::new(":memory:");
+        let writer = open::open_memory(&config)?;
+        Ok(SqliteStore::over(config, None, writer))
+    }
+
+    fn over(config: SqliteConfig, path: Option<PathBuf>, writer: Connection) -> Self {
+        SqliteStore {
+            readers: Pool::new(config.readers.max(1), None),
+            writer: Pool::new(1, Some(writer)),
+            opened_by: std::process::id(),
+            config,
+            path,
+        }
+    }
+
+    fn config(&self) -> &SqliteConfig {
+        &self.config
+    }
+
+    fn is_in_memory(&self) -> bool {
+        self.path.is_none()
+    }
+
+    fn deadline(&self) -> Deadline {
+        Deadline::after(self.config.busy_timeout)
+    }
+
+    /// SQLite's locks belong to the OS process that took them: a forked child must not use them.
+    fn check_process(&self) -> Result<(), StoreError> {
+        if self.opened_by == std::process::id() {
+            return Ok(());
+        }
+        let why = "the store was opened before a fork: open one of its own in the child";
+        Err(StoreError::new(StoreErrorKind::Unavailable, why))
+    }
+
+    /// The one connection that writes.
+    fn writer(&self, deadline: Deadline) -> Result<Lent<'_>, StoreError> {
+        self.check_process()?;
+        self.writer.take(deadline, || match &self.path {
+            Some(path) => open::open_file(path, &self.config),
+            None => Err(StoreError::new(
+                StoreErrorKind::Other,
+                "the database in memory is lost",
+            )),
+        })
+    }
+
+    fn reader(&self, deadline: Deadline) -> Result<Lent<'_>, StoreError> {
+        self.check_process()?;
+        match &self.path {
+            Some(path) => self
+                .readers
+                .take(deadline, || open::open_reader(path, &self.config)),
+            // A database in memory is its connection's own.
+            None => self.writer(deadline),
+        }
+    }
+
+    /// Runs `work` in a transaction that holds the write lock from its beginning.
+    fn write_transaction<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let deadline = self.deadline();
+        let writer = self.writer(deadline)?;
+        transact(writer, deadline, work)
+    }
+
+    /// A write transaction whose commit is synced whatever the durability.
+    fn synced_transaction(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+    ) -> Result<(), StoreError> {
+        let deadline = self.deadline();
+        let writer = self.writer(deadline)?;
+        let synchronous = |durability| {
+            let level = open::synchronous(durability);
+            writer
+                .pragma_update(None, "synchronous", level)
+                .map_err(store_error)
+        };
+        synchronous(Durability::Full)?;
+        let outcome = begin(&writer, sql::BEGIN_WRITE, deadline).and_then(|()| {
+            work(&writer).map_err(store_error)?;
+            writer
+                .prepare_cached(sql::COMMIT)
+                .and_then(|mut c| c.execute([]))
+                .map_err(commit_error)
+        });
+        // If this fails the connection stays on the safer side.
+        let restored = synchronous(self.config.durability);
+        outcome.and(restored)
+    }
+
+    /// Runs `work` on one snapshot.
+    fn read_transaction<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let deadline = self.deadline();
+        let reader = self.reader(deadline)?;
+        begin(&reader, sql::BEGIN_READ, deadline)?;
+        let value = work(&reader)?;
+        let ended = reader
+            .prepare_cached(sql::COMMIT)
+            .and_then(|mut commit| commit.execute([]));
+        ended.map_err(store_error)?;
+        Ok(value)
+    }
+}
+
+fn transact<T>(
+    writer: Lent<'_>,
+    deadline: Deadline,
+    work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    begin(&writer, sql::BEGIN_WRITE, deadline)?;
+    // If it fails, giving the connection back rolls back.
+    let value = work(&writer)?;
+    let committed = deadline.retry(|| writer.prepare_cached(sql::COMMIT)?.execute([]));
+    match committed {
+        Ok(_) => Ok(value),
+        // Nothing was committed: the transaction is still open, and is rolled back.
+        Err(error) if is_busy(&error) => Err(store_error(error)),
+        Err(error) => {
+            writer.discard();
+            Err(commit_error(error))
+        }
+    }
+}
+
+impl StatusStore for SqliteStore {
+    fn write(&self, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
+        limits::check_batch(ops)?;
+        if ops.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.write_transaction(|connection| batch::apply(connection, ops))
+    }
+
+    fn read(&self, id: RequestId) -> Result<Option<Arc<Process>>, StoreError> {
+        let deadline = self.deadline();
+        let reader = self.reader(deadline)?;
+        Ok(rows::load(&reader, id)?.map(|loaded| loaded.process))
+    }
+
+    fn read_many(&self, ids: &[RequestId]) -> Result<Vec<Option<Arc<Process>>>, StoreError> {
+        limits::check_ids(ids)?;
+        self.read_transaction(|connection| {
+            let read =
+                |id: &RequestId| Ok(rows::load(connection, *id)?.map(|loaded| loaded.process));
+            ids.iter().map(read).collect()
+        })
+    }
+
+    fn versions(&self, ids: &[RequestId]) -> Result<Vec<Option<Version>>, StoreError> {
+        limits::check_ids(ids)?;
+        self.read_transaction(|connection| {
+            ids.iter()
+                .map(|id| rows::version(connection, *id))
+                .collect()
+        })
+    }
+
+    fn list(&self, listing: &Listing) -> Result<Found, StoreError> {
+        listing.check()?;
+        self.read_transaction(|connection| list::list(connection, listing))
+    }
+
+    fn count(&self, filter: &Filter) -> Result<Counts, StoreError> {
+        self.read_transaction(|connection| count::count(connection, filter))
+    }
+
+    fn purge(&self, expired_by: DateTime<Utc>, limit: usize) -> Result<usize, StoreError> {
+        self.purge_expired(expired_by, limit)
+    }
+
+    fn wipe(&self, level: WipeLevel) -> Result<Wipe, StoreError> {
+        self.wipe_files(level)
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        if self.check_process().is_err() {
+            // Closing them in the child could cut off the WAL that the parent is writing.
+            self.readers.forget();
+            self.writer.forget();
+        }
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,16 @@
+//! The laws: one function each, named by what it holds stores to.
+
+pub(crate) mod batches;
+pub(crate) mod bounds;
+pub(crate) mod clock;
+pub(crate) mod durable;
+pub(crate) mod expiry;
+pub(crate) mod filters;
+pub(crate) mod ghosts;
+pub(crate) mod guards;
+pub(crate) mod lists;
+pub(crate) mod machine;
+pub(crate) mod reads;
+pub(crate) mod replays;
+pub(crate) mod table;
+pub(crate) mod threads;

@@ -1,0 +1,65 @@
+//! How a store is opened.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a [`SqliteStore`](crate::SqliteStore) is opened.
+///
+/// ```
+/// use milepost_sqlite::{Durability, SqliteConfig};
+/// use std::time::Duration;
+///
+/// let config = SqliteConfig {
+///     durability: Durability::Normal,
+///     busy_timeout: Duration::from_secs(1),
+///     ..SqliteConfig::new("status.db")
+/// };
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a host builds it field by field")]
+pub struct SqliteConfig {
+    /// The file, on a local disk. Relative to the working directory at the time of opening; never taken
+    /// for a URI. It is made if it is not there; its directory must be.
+    pub path: PathBuf,
+    /// What `Ok` means when the power fails. [`Durability::Full`] unless given: a tracker that forgets what
+    /// it acknowledged is worse than a slow one.
+    pub durability: Durability,
+    /// How long a call may wait for others, all in all, before it is `Busy`: 5 s unless given, long enough
+    /// for the work of others, and short enough for a caller to notice that something is wrong.
+    pub busy_timeout: Duration,
+    /// How many connections read side by side, at least 1: 4 unless given. Each holds a file handle and
+    /// up to 2 MiB of cached pages.
+    pub readers: usize,
+    /// How long one wipe, also that of an erase, works on before it is `Pending`: 250 ms unless given, so
+    /// that an erase answers soon. What is left is done by the next.
+    pub wipe_budget: Duration,
+    /// Whether the file may be a symbolic link. Off unless given: a link can be made to point a store at
+    /// a file that is not meant.
+    pub follow_symlinks: bool,
+}
+
+impl SqliteConfig {
+    /// The file at `path`, with everything else as it is unless given.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        SqliteConfig {
+            path: path.into(),
+            durability: Durability::Full,
+            busy_timeout: Duration::from_secs(5),
+            readers: 4,
+            wipe_budget: Duration::from_millis(250),
+            follow_symlinks: false,
+        }
+    }
+}
+
+/// What survives what. Neither loses anything when the OS process is killed, and neither corrupts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Durability {
+    /// What was acknowledged survives a power cut: each commit is synced (`synchronous=FULL`).
+    Full,
+    /// A power cut may lose the newest acknowledged changes, never ones in the middle
+    /// (`synchronous=NORMAL`). Many times faster one by one.
+    Normal,
+}

@@ -1,0 +1,121 @@
+//! Counts: from an index where one can answer, row by row where not.
+
+use std::ops::ControlFlow;
+
+use milepost_core::{Counts, Filter, OverallStatus, StoreError, Term, limits};
+use rusqlite::{Connection, ToSql};
+
+use crate::error::store_error;
+use crate::rows::{self, Home, Table, micros};
+use crate::source::Source;
+use crate::sql;
+
+/// Counts within the read transaction that `connection` is in.
+pub(crate) fn count(connection: &Connection, filter: &Filter) -> Result<Counts, StoreError> {
+    match Grouped::of(filter) {
+        Some(grouped) => grouped.count(connection, filter),
+        None => one_by_one(connection, filter),
+    }
+}
+
+/// A filter by one pipeline, or none, and by status: SQLite counts those within an index.
+struct Grouped<'f> {
+    pipeline: Option<&'f str>,
+}
+
+impl<'f> Grouped<'f> {
+    fn of(filter: &'f Filter) -> Option<Self> {
+        let mut pipeline = None;
+        for term in &filter.terms {
+            match term {
+                Term::Status(_) => {}
+                Term::Pipeline(name) if pipeline.is_none() => pipeline = Some(name.as_str()),
+                _ => return None,
+            }
+        }
+        Some(Grouped { pipeline })
+    }
+
+    /// All, less those that have expired.
+    fn count(&self, connection: &Connection, filter: &Filter) -> Result<Counts, StoreError> {
+        let visible_at = filter.visible_at.map(micros);
+        let mut groups = [0_u64; OverallStatus::ALL.len()];
+        let mut run = |statements: sql::PerTable, parameters: &[&dyn ToSql], expired: bool| {
+            for table in Table::BOTH {
+                let mut statement = connection
+                    .prepare_cached(table.of(statements))
+                    .map_err(store_error)?;
+                let mut rows = statement.query(parameters).map_err(store_error)?;
+                while let Some(row) = rows.next().map_err(store_error)? {
+                    let status = rows::status(row.get(0).map_err(store_error)?)?;
+                    let count = row.get::<_, i64>(1).map_err(store_error)?.unsigned_abs();
+                    let group = &mut groups[usize::from(status.code())];
+                    *group = if expired {
+                        group.saturating_sub(count)
+                    } else {
+                        *group + count
+                    };
+                }
+            }
+            Ok::<_, StoreError>(())
+        };
+        match (&self.pipeline, &visible_at) {
+            (None, None) => run(sql::COUNT, &[], false)?,
+            (None, Some(time)) => {
+                run(sql::COUNT, &[], false)?;
+                run(sql::COUNT_EXPIRED, &[time], true)?;
+            }
+            (Some(name), None) => run(sql::COUNT_PIPELINE, &[name], false)?,
+            (Some(name), Some(time)) => {
+                run(sql::COUNT_PIPELINE, &[name], false)?;
+                run(sql::COUNT_PIPELINE_EXPIRED, &[name, time], true)?;
+            }
+        }
+        let asked = |status: &OverallStatus| {
+            filter
+                .terms
+                .iter()
+                .all(|term| !matches!(term, Term::Status(asked) if !asked.contains(status)))
+        };
+        let mut counts = Counts::new();
+        for status in OverallStatus::ALL.into_iter().filter(asked) {
+            counts.add(status, groups[usize::from(status.code())]);
+        }
+        Ok(counts)
+    }
+}
+
+/// Judges each row, by its columns if the indexes hold all that is asked, and else by its record.
+fn one_by_one(connection: &Connection, filter: &Filter) -> Result<Counts, StoreError> {
+    let by_columns = filter.is_indexed();
+    let bound = if by_columns {
+        usize::MAX
+    } else {
+        limits::COUNT_EXAMINED
+    };
+    let mut counts = Counts::new();
+    let mut examined = 0;
+    let scanned = Source::of(filter).scan(connection, |table, scanned| {
+        if examined == bound {
+            return Ok(ControlFlow::Break(()));
+        }
+        examined += 1;
+        let passes = filter.matches_indexed(&scanned.indexed)
+            && (by_columns || {
+                let home = Home {
+                    table,
+                    row: scanned.row,
+                };
+                filter.matches(&*rows::record(connection, home, scanned.place.request_id)?)
+            });
+        if passes {
+            counts.add(scanned.indexed.status, 1);
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(if scanned.is_break() {
+        counts.partial()
+    } else {
+        counts
+    })
+}

@@ -1,0 +1,65 @@
+//! From SQLite's errors to the kinds of the contract.
+
+use milepost_core::{StoreError, StoreErrorKind};
+use rusqlite::ErrorCode;
+use rusqlite::ffi;
+
+/// What `ENOSPC` and `EDQUOT` are on Linux, the BSDs and macOS.
+const NO_SPACE: [i32; 3] = [28, 122, 69];
+
+/// An error before anything was committed: nothing of the call was kept.
+pub(crate) fn store_error(error: rusqlite::Error) -> StoreError {
+    StoreError::new(kind(&error), error)
+}
+
+/// An error from the commit itself: SQLite cannot say whether it was kept.
+pub(crate) fn commit_error(error: rusqlite::Error) -> StoreError {
+    StoreError::new(StoreErrorKind::OutcomeUnknown, error)
+}
+
+pub(crate) fn corrupt(what: &'static str) -> StoreError {
+    StoreError::new(StoreErrorKind::Corrupt, what)
+}
+
+/// Whether somebody else held a lock, so that the same call may go through a moment later.
+pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
+}
+
+fn kind(error: &rusqlite::Error) -> StoreErrorKind {
+    // Asked at once, before anything else can set it.
+    let errno = std::io::Error::last_os_error().raw_os_error();
+    let rusqlite::Error::SqliteFailure(failure, _) = error else {
+        return match error {
+            // A column that does not hold what was written into it, or a statement, all of which are
+            // constant, that does not fit the schema.
+            rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::Utf8Error(..)
+            | rusqlite::Error::SqlInputError { .. } => StoreErrorKind::Corrupt,
+            _ => StoreErrorKind::Other,
+        };
+    };
+    match failure.code {
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => StoreErrorKind::Busy,
+        ErrorCode::DiskFull => StoreErrorKind::Full,
+        // A full disk also shows as a failed write, or when the shared memory cannot grow.
+        ErrorCode::SystemIoFailure => match failure.extended_code {
+            ffi::SQLITE_IOERR_SHMSIZE => StoreErrorKind::Full,
+            _ if errno.is_some_and(|errno| NO_SPACE.contains(&errno)) => StoreErrorKind::Full,
+            _ => StoreErrorKind::Unavailable,
+        },
+        ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
+            StoreErrorKind::Unavailable
+        }
+        ErrorCode::NotADatabase => StoreErrorKind::Incompatible,
+        ErrorCode::TooBig => StoreErrorKind::Limit,
+        // "no such table" and the like come as an unknown error.
+        ErrorCode::DatabaseCorrupt | ErrorCode::Unknown => StoreErrorKind::Corrupt,
+        _ => StoreErrorKind::Other,
+    }
+}

@@ -1,0 +1,96 @@
+//! Making a new file.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use milepost_core::StoreError;
+
+use crate::config::SqliteConfig;
+use crate::error::store_error;
+use crate::open::{beside, connect, unavailable};
+use crate::pool::Deadline;
+use crate::schema;
+
+/// Makes a new file under a temporary name and links it to its own, so that a crash leaves no half of
+/// one, and nobody's file is overwritten. Readable and writable by its owner only.
+pub(crate) fn make(path: &Path, config: &SqliteConfig) -> Result<(), StoreError> {
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    let temporary = loop {
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = beside(path, &format!(".new-{}-{number}", std::process::id()));
+        match make_private(&name) {
+            Ok(()) => break Temporary(name),
+            // Left over from an OS process that was killed and had this one's number.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => {
+                return Err(unavailable(
+                    "the file cannot be made in its directory",
+                    &error,
+                ));
+            }
+        }
+    };
+    let connection = connect(&temporary.0, config)?;
+    schema::upgrade(&connection, Deadline::after(config.busy_timeout))?;
+    connection
+        .close()
+        .map_err(|(_, error)| store_error(error))?;
+    let link = || {
+        // SQLite has closed it, so opening it here drops no lock.
+        fs::File::open(&temporary.0)?.sync_all()?;
+        match fs::hard_link(&temporary.0, path) {
+            // Somebody else was faster: theirs is as good.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            linked => linked,
+        }
+    };
+    link().map_err(|error| unavailable("the new file cannot be put in its place", &error))?;
+    drop(temporary);
+    sync_directory(path).map_err(|error| unavailable("the directory cannot be synced", &error))
+}
+
+/// A file that goes when this goes.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        for suffix in ["", "-wal", "-shm"] {
+            // What cannot be removed is a few pages of an empty database.
+            let _ = fs::remove_file(beside(&self.0, suffix));
+        }
+    }
+}
+
+#[cfg(unix)]
+fn make_private(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    // Whatever the umask has taken away.
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+}
+
+#[cfg(not(unix))]
+fn make_private(path: &Path) -> io::Result<()> {
+    fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .map(drop)
+}
+
+#[cfg(unix)]
+fn sync_directory(path: &Path) -> io::Result<()> {
+    path.parent()
+        .map_or(Ok(()), |directory| fs::File::open(directory)?.sync_all())
+}
+
+#[cfg(not(unix))]
+fn sync_directory(_: &Path) -> io::Result<()> {
+    Ok(())
+}

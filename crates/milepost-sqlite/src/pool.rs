@@ -1,0 +1,190 @@
+//! Connections, each lent to one caller at a time, and deadlines.
+
+use std::ops::Deref;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use milepost_core::{StoreError, StoreErrorKind};
+use rusqlite::Connection;
+
+use crate::error::{is_busy, store_error};
+use crate::sql;
+
+/// How many calls may wait for a connection; the next is `Busy` at once.
+const WAITING: usize = 1024;
+
+/// When a call gives up.
+#[derive(Clone, Copy)]
+pub(crate) struct Deadline {
+    /// None: so far off that no clock counts that far.
+    at: Option<Instant>,
+}
+
+impl Deadline {
+    pub(crate) fn after(span: Duration) -> Self {
+        Deadline {
+            at: Instant::now().checked_add(span),
+        }
+    }
+
+    fn left(self) -> Duration {
+        self.at.map_or(Duration::MAX, |at| {
+            at.saturating_duration_since(Instant::now())
+        })
+    }
+
+    pub(crate) fn has_passed(self) -> bool {
+        self.left().is_zero()
+    }
+
+    /// Tries until nobody else holds the lock that is in the way, or the deadline passes.
+    ///
+    /// SQLite's own waiting sleeps up to 100 ms at a time, in which a busy writer takes the lock again and
+    /// again; short pauses of uneven length give every OS process its turn.
+    pub(crate) fn retry<T>(
+        self,
+        mut attempt: impl FnMut() -> Result<T, rusqlite::Error>,
+    ) -> Result<T, rusqlite::Error> {
+        let began = Instant::now();
+        loop {
+            match attempt() {
+                Err(error) if is_busy(&error) && !self.has_passed() => {
+                    // The low bits of how long it has taken so far are as uneven as any.
+                    let jitter = began.elapsed().subsec_nanos() % 1_900;
+                    let pause = Duration::from_micros(100 + u64::from(jitter));
+                    std::thread::sleep(pause.min(self.left()));
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+}
+
+/// Connections of one kind, opened when they are first needed.
+pub(crate) struct Pool {
+    state: Mutex<State>,
+    returned: Condvar,
+    max: usize,
+}
+
+struct State {
+    idle: Vec<Connection>,
+    open: usize,
+    waiting: usize,
+}
+
+impl Pool {
+    /// At most `max` connections, one of which may be open already.
+    pub(crate) fn new(max: usize, first: Option<Connection>) -> Self {
+        let open = usize::from(first.is_some());
+        let state = State {
+            idle: first.into_iter().collect(),
+            open,
+            waiting: 0,
+        };
+        Pool {
+            state: Mutex::new(state),
+            returned: Condvar::new(),
+            max,
+        }
+    }
+
+    /// Lends a connection, waiting for one until the deadline.
+    pub(crate) fn take(
+        &self,
+        deadline: Deadline,
+        open: impl FnOnce() -> Result<Connection, StoreError>,
+    ) -> Result<Lent<'_>, StoreError> {
+        let mut state = self.lock();
+        loop {
+            if let Some(connection) = state.idle.pop() {
+                return Ok(Lent {
+                    pool: self,
+                    connection: Some(connection),
+                });
+            }
+            if state.open < self.max {
+                state.open += 1;
+                drop(state);
+                // If opening fails or panics, the empty loan gives its place back.
+                let mut lent = Lent {
+                    pool: self,
+                    connection: None,
+                };
+                lent.connection = Some(open()?);
+                return Ok(lent);
+            }
+            let left = deadline.left();
+            if left.is_zero() {
+                let why = "others in this OS process held every connection until the deadline";
+                return Err(StoreError::new(StoreErrorKind::Busy, why));
+            }
+            if state.waiting == WAITING {
+                let why = "1,024 calls are waiting for a connection already";
+                return Err(StoreError::new(StoreErrorKind::Busy, why));
+            }
+            state.waiting += 1;
+            let waited = self.returned.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            state.waiting -= 1;
+        }
+    }
+
+    /// Takes all that is idle out, for a child of `fork`, which must not close what its parent opened.
+    pub(crate) fn forget(&self) {
+        std::mem::forget(std::mem::take(&mut self.lock().idle));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection on loan. It goes back without an open transaction, or not at all.
+pub(crate) struct Lent<'p> {
+    pool: &'p Pool,
+    connection: Option<Connection>,
+}
+
+impl Lent<'_> {
+    /// Closes it instead of giving it back: its state is not known.
+    pub(crate) fn discard(mut self) {
+        self.connection = None;
+    }
+}
+
+impl Deref for Lent<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection
+            .as_ref()
+            .expect("a loan has its connection until it ends")
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        // An error, or a panic, may have left a transaction open.
+        let clean = self.connection.take().filter(|connection| {
+            connection.is_autocommit() || connection.execute_batch(sql::ROLLBACK).is_ok()
+        });
+        let mut state = self.pool.lock();
+        match clean {
+            Some(connection) => state.idle.push(connection),
+            None => state.open -= 1,
+        }
+        drop(state);
+        self.pool.returned.notify_one();
+    }
+}
+
+/// Begins a transaction, waiting for others until the deadline.
+pub(crate) fn begin(
+    connection: &Connection,
+    how: &str,
+    deadline: Deadline,
+) -> Result<(), StoreError> {
+    let begun = deadline.retry(|| connection.prepare_cached(how)?.execute([]));
+    begun.map(drop).map_err(store_error)
+}

@@ -1,0 +1,307 @@
+//! Every statement that is sent to SQLite: constant text, values are always bound.
+//!
+//! Processes live in two tables of one shape. All new rows go into the current one; the other is empty,
+//! except while a wipe moves every row over so that the old table's pages can be cleared: see `wipe.rs`.
+//! So whatever looks for a process looks into both.
+
+/// The first table and the second, wherever a statement names its table.
+pub(crate) type PerTable = [&'static str; 2];
+
+/// One statement for each table: the table's name goes between the parts.
+macro_rules! per_table {
+    ($first:literal $(, $rest:literal)*) => {
+        [concat!($first $(, "process_a", $rest)*), concat!($first $(, "process_b", $rest)*)]
+    };
+}
+
+/// An integer key, so that ids of any kind, also random ones, cost an index entry and not a place in the
+/// table. Times are microseconds since 1970, `born` is the bits of a `u64`, `states` has a digit per
+/// module for the overview. What is not in a column is in the record, which core alone reads and writes.
+macro_rules! process_table {
+    ($table:literal) => {
+        concat!(
+            "CREATE TABLE ",
+            $table,
+            " (
+                row INTEGER PRIMARY KEY,
+                request_id BLOB NOT NULL,
+                born INTEGER NOT NULL,
+                revision INTEGER NOT NULL,
+                status INTEGER NOT NULL,
+                created_at INTEGER NOT NULL,
+                updated_at INTEGER NOT NULL,
+                settled_at INTEGER,
+                expires_at INTEGER,
+                pipeline TEXT NOT NULL,
+                file_id BLOB NOT NULL,
+                directory TEXT NOT NULL,
+                states TEXT NOT NULL,
+                record BLOB NOT NULL
+            ) STRICT;
+            CREATE UNIQUE INDEX ",
+            $table,
+            "_by_id ON ",
+            $table,
+            " (request_id);
+            CREATE INDEX ",
+            $table,
+            "_by_status ON ",
+            $table,
+            " (status, created_at, request_id);
+            CREATE INDEX ",
+            $table,
+            "_by_pipeline ON ",
+            $table,
+            " (pipeline, status, created_at, request_id);
+            CREATE INDEX ",
+            $table,
+            "_by_file ON ",
+            $table,
+            " (file_id);
+            CREATE INDEX ",
+            $table,
+            "_by_directory ON ",
+            $table,
+            " (directory);
+            CREATE INDEX ",
+            $table,
+            "_by_settling ON ",
+            $table,
+            " (settled_at) WHERE settled_at IS NOT NULL;
+            CREATE INDEX ",
+            $table,
+            "_by_expiry ON ",
+            $table,
+            " (expires_at) WHERE expires_at IS NOT NULL;
+            "
+        )
+    };
+}
+
+/// Marks a file as milepost's: "mile" in ASCII.
+pub(crate) const APPLICATION_ID: i32 = 0x6d69_6c65;
+
+/// What brings a file from each schema version to the next; the first makes a new one.
+pub(crate) const UPGRADES: [&str; 1] = [concat!(
+    "PRAGMA application_id = 0x6d696c65;",
+    process_table!("process_a"),
+    process_table!("process_b"),
+    r"
+    -- How far erasing and wiping have come, counted in erasures. One row.
+    CREATE TABLE wipe_progress (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        current INTEGER NOT NULL CHECK (current IN (0, 1)), -- the table that takes new rows
+        erased INTEGER NOT NULL,                            -- transactions that erased something
+        compacting INTEGER,                                 -- erased, when the move that is under way began
+        compacted INTEGER NOT NULL,                         -- erased, when the last whole move began
+        wiped INTEGER NOT NULL                              -- compacted, when the WAL was last cut off and synced
+    ) STRICT;
+    INSERT INTO wipe_progress VALUES (1, 0, 0, NULL, 0, 0);
+
+    -- For people: SELECT * FROM process_overview;
+    CREATE VIEW process_overview AS
+    SELECT
+        lower(substr(request_id, 1, 8) || '-' || substr(request_id, 9, 4) || '-' || substr(request_id, 13, 4)
+            || '-' || substr(request_id, 17, 4) || '-' || substr(request_id, 21)) AS request_id,
+        pipeline,
+        CASE status WHEN 0 THEN 'ongoing' WHEN 1 THEN 'complete' WHEN 2 THEN 'failed' ELSE 'cancelled' END
+            AS status,
+        rtrim(replace(replace(replace(replace(replace(replace(states,
+            '0', 'pending, '), '1', 'running, '), '2', 'complete, '), '3', 'failed, '), '4', 'skipped, '),
+            '5', 'cancelled, '), ', ') AS modules,
+        lower(substr(file_id, 1, 8) || '-' || substr(file_id, 9, 4) || '-' || substr(file_id, 13, 4)
+            || '-' || substr(file_id, 17, 4) || '-' || substr(file_id, 21)) AS file_id,
+        directory,
+        strftime('%Y-%m-%d %H:%M:%fZ', created_at / 1e6, 'unixepoch') AS created_at,
+        strftime('%Y-%m-%d %H:%M:%fZ', updated_at / 1e6, 'unixepoch') AS updated_at,
+        strftime('%Y-%m-%d %H:%M:%fZ', settled_at / 1e6, 'unixepoch') AS settled_at,
+        strftime('%Y-%m-%d %H:%M:%fZ', expires_at / 1e6, 'unixepoch') AS expires_at
+    FROM (
+        SELECT hex(request_id) AS request_id, pipeline, status, states, hex(file_id) AS file_id, directory,
+            created_at, updated_at, settled_at, expires_at FROM process_a
+        UNION ALL
+        SELECT hex(request_id), pipeline, status, states, hex(file_id), directory,
+            created_at, updated_at, settled_at, expires_at FROM process_b
+    );
+    "
+)];
+
+/// The schema version that this library reads and writes.
+pub(crate) const SCHEMA_VERSION: i32 = 1;
+
+pub(crate) const BEGIN_READ: &str = "BEGIN DEFERRED";
+pub(crate) const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
+pub(crate) const COMMIT: &str = "COMMIT";
+pub(crate) const ROLLBACK: &str = "ROLLBACK";
+
+// One process. One statement over both tables, so that it sees both at the same moment.
+
+pub(crate) const LOAD: &str = "
+    SELECT 0, row, record FROM process_a WHERE request_id = ?1
+    UNION ALL SELECT 1, row, record FROM process_b WHERE request_id = ?1";
+
+pub(crate) const VERSION: &str = "
+    SELECT born, revision FROM process_a WHERE request_id = ?1
+    UNION ALL SELECT born, revision FROM process_b WHERE request_id = ?1";
+
+pub(crate) const RECORD: PerTable = per_table!("SELECT record FROM ", " WHERE row = ?1");
+
+pub(crate) const INSERT: PerTable = per_table!(
+    "INSERT INTO ",
+    " (request_id, born, revision, status, created_at, updated_at, settled_at, expires_at,
+       pipeline, file_id, directory, states, record)
+      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
+);
+
+/// Replaces everything, and touches every index.
+pub(crate) const REPLACE: PerTable = per_table!(
+    "UPDATE ",
+    " SET request_id = ?1, born = ?2, revision = ?3, status = ?4, created_at = ?5, updated_at = ?6,
+          settled_at = ?7, expires_at = ?8, pipeline = ?9, file_id = ?10, directory = ?11, states = ?12,
+          record = ?13
+      WHERE row = ?14"
+);
+
+/// Replaces what no index holds: most changes are of this kind.
+pub(crate) const ADVANCE: PerTable = per_table!(
+    "UPDATE ",
+    " SET revision = ?1, updated_at = ?2, states = ?3, record = ?4 WHERE row = ?5"
+);
+
+pub(crate) const DELETE: PerTable = per_table!("DELETE FROM ", " WHERE row = ?1");
+
+// Lists in their order, straight from an index. Bounds are places; an empty blob is less than any id.
+
+pub(crate) const NEWEST_BY_STATUS: PerTable = per_table!(
+    "SELECT created_at, request_id, record FROM ",
+    " INDEXED BY ",
+    "_by_status WHERE status = ?1 AND (created_at, request_id) < (?2, ?3) AND created_at >= ?4
+      ORDER BY created_at DESC, request_id DESC"
+);
+
+pub(crate) const OLDEST_BY_STATUS: PerTable = per_table!(
+    "SELECT created_at, request_id, record FROM ",
+    " INDEXED BY ",
+    "_by_status WHERE status = ?1 AND (created_at, request_id) > (?2, ?3) AND created_at < ?4
+      ORDER BY created_at, request_id"
+);
+
+pub(crate) const NEWEST_BY_PIPELINE: PerTable = per_table!(
+    "SELECT created_at, request_id, record FROM ",
+    " INDEXED BY ",
+    "_by_pipeline WHERE pipeline = ?5 AND status = ?1 AND (created_at, request_id) < (?2, ?3)
+      AND created_at >= ?4 ORDER BY created_at DESC, request_id DESC"
+);
+
+pub(crate) const OLDEST_BY_PIPELINE: PerTable = per_table!(
+    "SELECT created_at, request_id, record FROM ",
+    " INDEXED BY ",
+    "_by_pipeline WHERE pipeline = ?5 AND status = ?1 AND (created_at, request_id) > (?2, ?3)
+      AND created_at < ?4 ORDER BY created_at, request_id"
+);
+
+// Rows in no order: what indexes hold of them, for counts and for lists by another index.
+
+macro_rules! scan {
+    ($($condition:literal),+) => {
+        per_table!(
+            "SELECT row, created_at, request_id, status, pipeline, file_id, directory, settled_at, expires_at
+             FROM ",
+            $($condition),+
+        )
+    };
+}
+
+pub(crate) const SCAN: PerTable = scan!(" NOT INDEXED");
+pub(crate) const SCAN_FILE: PerTable = scan!(" INDEXED BY ", "_by_file WHERE file_id = ?1");
+pub(crate) const SCAN_PIPELINE: PerTable =
+    scan!(" INDEXED BY ", "_by_pipeline WHERE pipeline = ?1");
+pub(crate) const SCAN_DIRECTORY: PerTable = scan!(
+    " INDEXED BY ",
+    "_by_directory WHERE directory >= ?1 AND directory < ?2"
+);
+pub(crate) const SCAN_SETTLED: PerTable = scan!(
+    " INDEXED BY ",
+    "_by_settling WHERE settled_at >= ?1 AND settled_at < ?2"
+);
+
+// Counts that an index alone can answer: all, and those of them that have expired.
+
+pub(crate) const COUNT: PerTable = per_table!(
+    "SELECT status, count(*) FROM ",
+    " INDEXED BY ",
+    "_by_status GROUP BY status"
+);
+pub(crate) const COUNT_EXPIRED: PerTable = per_table!(
+    "SELECT status, count(*) FROM ",
+    " INDEXED BY ",
+    "_by_expiry WHERE expires_at <= ?1 GROUP BY status"
+);
+pub(crate) const COUNT_PIPELINE: PerTable = per_table!(
+    "SELECT status, count(*) FROM ",
+    " INDEXED BY ",
+    "_by_pipeline WHERE pipeline = ?1 GROUP BY status"
+);
+pub(crate) const COUNT_PIPELINE_EXPIRED: PerTable = per_table!(
+    "SELECT status, count(*) FROM ",
+    " INDEXED BY ",
+    "_by_expiry WHERE expires_at <= ?2 AND pipeline = ?1 GROUP BY status"
+);
+
+// Purging and wiping.
+
+pub(crate) const PURGE: PerTable = per_table!(
+    "DELETE FROM ",
+    " WHERE row IN (SELECT row FROM ",
+    " INDEXED BY ",
+    "_by_expiry WHERE expires_at <= ?1 LIMIT ?2)"
+);
+
+pub(crate) const CURRENT: &str = "SELECT current FROM wipe_progress";
+pub(crate) const ERASED: &str = "UPDATE wipe_progress SET erased = erased + 1";
+pub(crate) const PROGRESS: &str =
+    "SELECT current, erased, compacting, compacted, wiped FROM wipe_progress";
+pub(crate) const BEGIN_MOVE: &str =
+    "UPDATE wipe_progress SET current = 1 - current, compacting = erased";
+pub(crate) const END_MOVE: &str =
+    "UPDATE wipe_progress SET compacted = compacting, compacting = NULL";
+pub(crate) const WIPED: &str = "UPDATE wipe_progress SET wiped = max(wiped, ?1)";
+
+/// The first rows of a table, and how large they are.
+pub(crate) const FIRST_ROWS: PerTable =
+    per_table!("SELECT row, length(record) FROM ", " ORDER BY row LIMIT ?1");
+
+macro_rules! move_rows {
+    ($from:literal, $to:literal) => {
+        concat!(
+            "INSERT INTO ",
+            $to,
+            " (request_id, born, revision, status, created_at, updated_at, settled_at,
+                 expires_at, pipeline, file_id, directory, states, record)
+             SELECT request_id, born, revision, status, created_at, updated_at, settled_at,
+                 expires_at, pipeline, file_id, directory, states, record
+             FROM ",
+            $from,
+            " WHERE row <= ?1 ORDER BY row"
+        )
+    };
+}
+
+/// Copies the rows up to one to the other table; by the table that they come from.
+pub(crate) const COPY_ROWS: PerTable = [
+    move_rows!("process_a", "process_b"),
+    move_rows!("process_b", "process_a"),
+];
+pub(crate) const DELETE_ROWS: PerTable = per_table!("DELETE FROM ", " WHERE row <= ?1");
+
+/// Without a condition SQLite clears whole pages, the root's too, which `secure_delete` overwrites.
+pub(crate) const CLEAR: PerTable = per_table!("DELETE FROM ", "");
+
+/// What `ANALYZE`, if somebody ran it, has copied out of the indexes.
+pub(crate) const DROP_STATISTICS: &str = "
+    DROP TABLE IF EXISTS sqlite_stat4; DROP TABLE IF EXISTS sqlite_stat3; DROP TABLE IF EXISTS sqlite_stat1;";
+
+pub(crate) const FREE_PAGES: &str = "PRAGMA freelist_count";
+pub(crate) const GIVE_BACK: &str = "PRAGMA incremental_vacuum(256)";
+pub(crate) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+pub(crate) const TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";

@@ -1,0 +1,276 @@
+//! Purging, and wiping: how bytes that were erased leave the files.
+//!
+//! `secure_delete` overwrites what is deleted, but a page that was split keeps copies of rows in the gap
+//! between its cell pointers and its cells, where no deletion finds them. So a wipe moves every row to the
+//! other table, a few at a time: each old page is emptied, freed and thereby overwritten, and at the end the
+//! old table is cleared. Then the WAL, which holds older images of the pages, is cut off, and a last small
+//! commit is synced, because SQLite does not sync the WAL after cutting it.
+//!
+//! How far this has come is kept in the file, as counts of erasures: so wipes by any number of OS
+//! processes share their work, one that was killed is taken up again, and one that finds nothing erased
+//! since the last is free.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use milepost_core::{StoreError, StoreErrorKind, Wipe, WipeLevel, limits};
+use rusqlite::{Connection, params};
+
+use crate::batch::note_erasure;
+use crate::error::store_error;
+use crate::pool::Deadline;
+use crate::rows::{Table, micros};
+use crate::{SqliteStore, sql};
+
+/// How many processes one transaction of a purge deletes: others write between two of them.
+const PURGED_AT_ONCE: usize = 500;
+/// How many rows, and bytes of records, one transaction of a wipe moves.
+const MOVED_AT_ONCE: i64 = 200;
+const MOVED_BYTES: i64 = 1024 * 1024;
+/// How long cutting the WAL off waits for readers; other writers wait with it.
+const READERS_LEAVE: Duration = Duration::from_millis(20);
+/// How long a wipe leaves the writer to others between two steps.
+const BREATH: Duration = Duration::from_millis(1);
+
+/// The row of `wipe_progress`: each number counts erasures.
+struct Progress {
+    current: Table,
+    erased: i64,
+    /// What `erased` was when the move that is under way began.
+    compacting: Option<i64>,
+    compacted: i64,
+    wiped: i64,
+}
+
+impl Progress {
+    fn read(connection: &Connection) -> Result<Self, StoreError> {
+        let mut statement = connection
+            .prepare_cached(sql::PROGRESS)
+            .map_err(store_error)?;
+        let row = statement.query_row([], |row| {
+            Ok((
+                row.get(0)?,
+                row.get(1)?,
+                row.get(2)?,
+                row.get(3)?,
+                row.get(4)?,
+            ))
+        });
+        let (current, erased, compacting, compacted, wiped) = row.map_err(store_error)?;
+        Ok(Progress {
+            current: Table::from_number(current)?,
+            erased,
+            compacting,
+            compacted,
+            wiped,
+        })
+    }
+}
+
+impl SqliteStore {
+    pub(crate) fn purge_expired(
+        &self,
+        expired_by: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        limits::check_purge(limit)?;
+        let mut purged = 0;
+        while purged < limit {
+            let some = (limit - purged).min(PURGED_AT_ONCE);
+            match self.write_transaction(|connection| purge_some(connection, expired_by, some)) {
+                Ok(count) => {
+                    purged += count;
+                    if count < some {
+                        break;
+                    }
+                }
+                // What was purged before stands, and must be told.
+                Err(_) if purged > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(purged)
+    }
+
+    pub(crate) fn wipe_files(&self, level: WipeLevel) -> Result<Wipe, StoreError> {
+        let beyond = match level {
+            WipeLevel::Files => None,
+            WipeLevel::Media => Some(
+                "blocks that the files gave back to the file system are not overwritten; nor are copies \
+                 that the disk or the file system keeps, or backups",
+            ),
+            _ => {
+                let why = "this wipe level is unknown to the SQLite store";
+                return Err(StoreError::new(StoreErrorKind::Unsupported, why));
+            }
+        };
+        let wiped = if self.is_in_memory() {
+            Wipe::Done
+        } else {
+            self.wipe_within_budget()?
+        };
+        Ok(match (wiped, beyond) {
+            (Wipe::Done, Some(remains)) => Wipe::Limited {
+                remains: remains.to_owned(),
+            },
+            (wipe, _) => wipe,
+        })
+    }
+
+    fn wipe_within_budget(&self) -> Result<Wipe, StoreError> {
+        let budget = Deadline::after(self.config().wipe_budget);
+        // All that was erased before the call.
+        let wanted = self.read_transaction(Progress::read)?.erased;
+        loop {
+            let progress = self.read_transaction(Progress::read)?;
+            if progress.wiped >= wanted {
+                return Ok(Wipe::Done);
+            }
+            if progress.compacted < wanted {
+                let rows = self.write_transaction(move_some)?;
+                if budget.has_passed() && rows > 0 {
+                    let reason = "the file is being compacted, and is not through yet: call again";
+                    return Ok(Wipe::Pending {
+                        reason: reason.to_owned(),
+                    });
+                }
+            } else if self.give_back_pages()? > 0 && !budget.has_passed() {
+                // More to give back; the next round does.
+            } else if !self.cut_wal_off(progress.compacted)? && budget.has_passed() {
+                let reason =
+                    "a reader holds an older state of the file: call again once it has ended";
+                return Ok(Wipe::Pending {
+                    reason: reason.to_owned(),
+                });
+            }
+            std::thread::sleep(BREATH);
+        }
+    }
+
+    /// Gives some free pages back to the file system; says how many are left.
+    fn give_back_pages(&self) -> Result<i64, StoreError> {
+        let deadline = self.deadline();
+        let writer = self.writer(deadline)?;
+        let free = || writer.query_row(sql::FREE_PAGES, [], |row| row.get::<_, i64>(0));
+        if free().map_err(store_error)? == 0 {
+            return Ok(0);
+        }
+        // The pragma takes a step for each page that it gives back.
+        let give_back = || {
+            let mut statement = writer.prepare(sql::GIVE_BACK)?;
+            let mut rows = statement.query([])?;
+            while rows.next()?.is_some() {}
+            Ok(())
+        };
+        deadline.retry(give_back).map_err(store_error)?;
+        free().map_err(store_error)
+    }
+
+    /// Tries to cut the WAL off, and if it worked notes it in a commit that is synced.
+    fn cut_wal_off(&self, compacted: i64) -> Result<bool, StoreError> {
+        let deadline = self.deadline();
+        let writer = self.writer(deadline)?;
+        // Without the write lock, and without waiting: what is left for the cut is little.
+        checkpoint(&writer, sql::CHECKPOINT)?;
+        writer.busy_timeout(READERS_LEAVE).map_err(store_error)?;
+        let cut = checkpoint(&writer, sql::TRUNCATE);
+        writer.busy_timeout(Duration::ZERO).map_err(store_error)?;
+        if !cut? {
+            return Ok(false);
+        }
+        drop(writer);
+        self.synced_transaction(|connection| {
+            let noted = connection
+                .prepare_cached(sql::WIPED)?
+                .execute([compacted])?;
+            debug_assert_eq!(noted, 1, "there is one row of progress");
+            Ok(())
+        })?;
+        Ok(true)
+    }
+}
+
+/// Whether the checkpoint went all the way.
+fn checkpoint(connection: &Connection, how: &str) -> Result<bool, StoreError> {
+    match connection.query_row(how, [], |row| row.get::<_, i64>(0)) {
+        Ok(busy) => Ok(busy == 0),
+        Err(error) if crate::error::is_busy(&error) => Ok(false),
+        Err(error) => Err(store_error(error)),
+    }
+}
+
+fn purge_some(
+    connection: &Connection,
+    expired_by: DateTime<Utc>,
+    limit: usize,
+) -> Result<usize, StoreError> {
+    let mut purged = 0;
+    for table in Table::BOTH {
+        let mut statement = connection
+            .prepare_cached(table.of(sql::PURGE))
+            .map_err(store_error)?;
+        let left = i64::try_from(limit - purged).unwrap_or(i64::MAX);
+        purged += statement
+            .execute(params![micros(expired_by), left])
+            .map_err(store_error)?;
+    }
+    if purged > 0 {
+        note_erasure(connection)?;
+    }
+    Ok(purged)
+}
+
+/// One step of a move, begun if none is under way; says how many rows it moved.
+fn move_some(connection: &Connection) -> Result<usize, StoreError> {
+    let mut progress = Progress::read(connection)?;
+    if progress.compacting.is_none() {
+        if progress.compacted >= progress.erased {
+            return Ok(0);
+        }
+        connection
+            .execute_batch(sql::DROP_STATISTICS)
+            .map_err(store_error)?;
+        connection
+            .execute(sql::BEGIN_MOVE, [])
+            .map_err(store_error)?;
+        progress.current = progress.current.other();
+    }
+    let old = progress.current.other();
+    let (rows, last) = first_rows(connection, old)?;
+    if let Some(last) = last {
+        for statement in [sql::COPY_ROWS, sql::DELETE_ROWS] {
+            let mut statement = connection
+                .prepare_cached(old.of(statement))
+                .map_err(store_error)?;
+            statement.execute([last]).map_err(store_error)?;
+        }
+    }
+    let mut next = connection
+        .prepare_cached(old.of(sql::FIRST_ROWS))
+        .map_err(store_error)?;
+    if !next.exists([1]).map_err(store_error)? {
+        connection
+            .execute(old.of(sql::CLEAR), [])
+            .map_err(store_error)?;
+        connection.execute(sql::END_MOVE, []).map_err(store_error)?;
+    }
+    Ok(rows)
+}
+
+/// How many rows the next step moves, and the last of them.
+fn first_rows(connection: &Connection, table: Table) -> Result<(usize, Option<i64>), StoreError> {
+    let mut statement = connection
+        .prepare_cached(table.of(sql::FIRST_ROWS))
+        .map_err(store_error)?;
+    let mut rows = statement.query([MOVED_AT_ONCE]).map_err(store_error)?;
+    let (mut count, mut bytes, mut last) = (0, 0, None);
+    while let Some(row) = rows.next().map_err(store_error)? {
+        count += 1;
+        last = Some(row.get(0).map_err(store_error)?);
+        bytes += row.get::<_, i64>(1).map_err(store_error)?;
+        if bytes > MOVED_BYTES {
+            break;
+        }
+    }
+    Ok((count, last))
+}
