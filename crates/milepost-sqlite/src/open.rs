@@ -54,6 +54,11 @@ pub(crate) fn open_file(path: &Path, config: &SqliteConfig) -> Result<Connection
             return Err(refuse("the path is a directory: give a file in it"));
         }
         Ok(file) if !file.is_file() => return Err(refuse("the path is no regular file")),
+        // SQLite takes what is shorter than its smallest page for a database with nothing in it.
+        Ok(file) if (1..512).contains(&file.len()) => {
+            let why = "the file is too short for a SQLite database: it is another program's, or truncated";
+            return Err(StoreError::new(StoreErrorKind::Incompatible, why));
+        }
         Ok(file) => file.len() == 0,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             make::make(path, config)?;

@@ -305,3 +305,81 @@ pub(crate) const FREE_PAGES: &str = "PRAGMA freelist_count";
 pub(crate) const GIVE_BACK: &str = "PRAGMA incremental_vacuum(256)";
 pub(crate) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 pub(crate) const TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    /// What SQLite means to do for a statement, a line per step.
+    fn plan(connection: &Connection, statement: &str) -> String {
+        let mut explain = connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {statement}"))
+            .unwrap();
+        for parameter in 1..=explain.parameter_count() {
+            explain
+                .raw_bind_parameter(parameter, parameter as i64)
+                .unwrap();
+        }
+        let mut rows = explain.raw_query();
+        let mut plan = String::new();
+        while let Some(row) = rows.next().unwrap() {
+            plan += &row.get::<_, String>(3).unwrap();
+            plan.push('\n');
+        }
+        plan
+    }
+
+    fn database() -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(UPGRADES[0]).unwrap();
+        connection
+    }
+
+    #[test]
+    fn every_list_reads_its_index_in_order_and_sorts_nothing() {
+        let connection = database();
+        for statements in [
+            NEWEST_BY_STATUS,
+            OLDEST_BY_STATUS,
+            NEWEST_BY_PIPELINE,
+            OLDEST_BY_PIPELINE,
+        ] {
+            for statement in statements {
+                let plan = plan(&connection, statement);
+                assert!(
+                    plan.contains("SEARCH") && plan.contains("USING INDEX"),
+                    "{statement}\n{plan}"
+                );
+                assert!(plan.contains("created_at"), "{statement}\n{plan}");
+                assert!(!plan.contains("TEMP B-TREE"), "{statement}\n{plan}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_count_that_an_index_can_answer_touches_nothing_else() {
+        let connection = database();
+        for statement in [COUNT, COUNT_PIPELINE].concat() {
+            let plan = plan(&connection, statement);
+            assert!(plan.contains("USING COVERING INDEX"), "{statement}\n{plan}");
+            assert!(!plan.contains("TEMP B-TREE"), "{statement}\n{plan}");
+        }
+    }
+
+    #[test]
+    fn one_process_is_found_by_its_id_in_either_table() {
+        let connection = database();
+        for statement in [LOAD, VERSION] {
+            let plan = plan(&connection, statement);
+            assert!(plan.contains("process_a_by_id (request_id=?)"), "{plan}");
+            assert!(plan.contains("process_b_by_id (request_id=?)"), "{plan}");
+        }
+    }
+
+    #[test]
+    fn the_upgrades_lead_to_the_schema_version() {
+        assert_eq!(UPGRADES.len(), usize::try_from(SCHEMA_VERSION).unwrap());
+    }
+}

@@ -1,0 +1,355 @@
+//! After an erase and a wipe that is `Done`, no byte of the process is left in any file.
+
+mod common;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use common::{Place, begin, foreign_connection, pipeline};
+use milepost_core::{
+    Failure, NewProcess, OverallStatus, Progress, Query, RequestId, Tracker, Update, Wipe,
+};
+use milepost_sqlite::SqliteStore;
+use uuid::Uuid;
+
+/// What must not be found of a process: its id as bytes and as text, and a mark in each of its texts.
+fn marks(id: RequestId, mark: &str) -> Vec<Vec<u8>> {
+    let uuid = Uuid::from(id);
+    vec![
+        uuid.as_bytes().to_vec(),
+        uuid.to_string().into_bytes(),
+        uuid.simple().to_string().into_bytes(),
+        mark.as_bytes().to_vec(),
+    ]
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    memchr::memmem::find(haystack, needle).is_some()
+}
+
+/// The files in which one of the marks is found.
+fn found_in(place: &Place, marks: &[Vec<u8>]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, content) in place.files() {
+        let count = marks.iter().filter(|mark| contains(&content, mark)).count();
+        if count > 0 {
+            found.push(format!("{count} marks in {}", path.display()));
+        }
+    }
+    found
+}
+
+/// Wipes until it is done, as the contract says: call again.
+fn wipe_until_done(tracker: &Tracker) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        match tracker.wipe().expect("a wipe answers") {
+            Wipe::Done => return,
+            wipe => assert!(
+                Instant::now() < deadline,
+                "the wipe does not come to an end: {wipe:?}"
+            ),
+        }
+    }
+}
+
+/// Begins a process with the mark in every field that has one, and lets its record grow step by step.
+fn busy_process(tracker: &Tracker, mark: &str) -> RequestId {
+    let new = NewProcess::new(&pipeline())
+        .file_name(&format!("{mark}.txt"))
+        .symbolic_directory_path(&format!("/in/{mark}"))
+        .tag("mark", mark)
+        .file_description(mark);
+    let process = tracker.begin(new).expect("it begins");
+    let module = process.module(1).expect("a module");
+    module.start().expect("it starts");
+    for step in 0..4_u64 {
+        let message = format!(
+            "{mark} {}",
+            "x".repeat(usize::try_from(step).expect("small") * 40)
+        );
+        module
+            .progress(Progress::unbounded(step + 1).message(&message))
+            .expect("progress");
+    }
+    module.retry(Failure::new("Again", mark)).expect("a retry");
+    tracker
+        .update(
+            process.request_id(),
+            Update::new().file_description(&format!("{mark} {mark}")),
+        )
+        .expect("an update");
+    process.request_id()
+}
+
+#[test]
+fn nothing_is_left_of_every_second_process_among_neighbours_that_grow() {
+    let place = Place::new();
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+    let ids = (0..400)
+        .map(|n| {
+            let mark = format!("mark-{n:04}-{:08x}", n * 2_654_435_761_u64 % 0xffff_ffff);
+            (busy_process(&tracker, &mark), mark)
+        })
+        .collect::<Vec<_>>();
+    for (id, mark) in ids.iter().step_by(2) {
+        assert!(
+            !found_in(&place, &marks(*id, mark)).is_empty(),
+            "{mark} was never written"
+        );
+        assert_eq!(tracker.erase(*id).expect("an erase").processes, 1);
+    }
+    wipe_until_done(&tracker);
+    let files = place.files();
+    for (index, (id, mark)) in ids.iter().enumerate() {
+        for (path, content) in &files {
+            for needle in marks(*id, mark) {
+                let erased = index % 2 == 0;
+                let found = contains(content, &needle);
+                assert!(!(erased && found), "{mark} is still in {}", path.display());
+            }
+        }
+        assert_eq!(tracker.get(*id).is_ok(), index % 2 == 1, "{mark}");
+    }
+    let check: String = foreign_connection(&place.path())
+        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+        .expect("a check");
+    assert_eq!(check, "ok");
+}
+
+/// The broken variant beside the law above: without the move and the cut, marks stay.
+#[test]
+fn erasing_alone_leaves_bytes_which_is_why_there_is_a_wipe() {
+    let place = Place::new();
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+    let id = busy_process(&tracker, "mark-alone");
+    // An op erases without wiping.
+    let erased = tracker
+        .apply(&[tracker.op(id, milepost_core::Change::erase())])
+        .expect("a batch");
+    assert!(erased[0].is_ok());
+    assert!(!found_in(&place, &marks(id, "mark-alone")).is_empty());
+    wipe_until_done(&tracker);
+    assert_eq!(
+        found_in(&place, &marks(id, "mark-alone")),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn a_reader_of_an_older_state_makes_the_wipe_pending_and_its_end_lets_it_be_done() {
+    let place = Place::new();
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+    let id = busy_process(&tracker, "mark-read");
+    let reader = foreign_connection(&place.path());
+    reader
+        .execute_batch("BEGIN; SELECT count(*) FROM process_overview;")
+        .expect("a snapshot");
+    let erased = tracker.erase(id).expect("an erase");
+    assert_eq!(erased.processes, 1);
+    let Wipe::Pending { reason } = &erased.wipe else {
+        panic!("{:?}", erased.wipe)
+    };
+    assert!(reason.contains("reader"), "{reason}");
+    assert!(
+        tracker
+            .get(id)
+            .expect_err("it is gone all the same")
+            .is_not_found()
+    );
+    reader.execute_batch("COMMIT").expect("it ends");
+    wipe_until_done(&tracker);
+    assert_eq!(
+        found_in(&place, &marks(id, "mark-read")),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn a_name_that_was_updated_away_is_wiped_like_what_was_erased() {
+    let place = Place::new();
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+    let id = begin(&tracker, "secret-old-name.pdf").request_id();
+    tracker
+        .update(id, Update::new().file_name("harmless.pdf"))
+        .expect("an update");
+    wipe_until_done(&tracker);
+    assert_eq!(
+        found_in(&place, &[b"secret-old-name".to_vec()]),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        tracker.get(id).expect("it stays").file().name(),
+        "harmless.pdf"
+    );
+}
+
+#[test]
+fn what_was_purged_or_begun_anew_is_wiped_too() {
+    let place = Place::new();
+    let clock = milepost_core::ManualClock::new("2026-05-18T12:00:00Z".parse().expect("a time"));
+    let store = SqliteStore::open(place.path()).expect("it opens");
+    let tracker = Tracker::with_clock(store, clock.clone());
+    let minute = Duration::from_secs(60);
+    let brief = |name: &str| {
+        NewProcess::new(&pipeline())
+            .file_name(name)
+            .expires_in(minute)
+    };
+    let purged = tracker
+        .begin(brief("purged-name.pdf"))
+        .expect("it begins")
+        .request_id();
+    let anew = tracker
+        .begin(brief("anew-name.pdf"))
+        .expect("it begins")
+        .request_id();
+    clock.advance(minute);
+    tracker
+        .begin(brief("harmless.pdf").request_id(anew))
+        .expect("it begins anew");
+    assert_eq!(tracker.purge().expect("a purge"), 1);
+    wipe_until_done(&tracker);
+    let traces = [
+        b"purged-name".to_vec(),
+        b"anew-name".to_vec(),
+        Uuid::from(purged).as_bytes().to_vec(),
+    ];
+    assert_eq!(found_in(&place, &traces), Vec::<String>::new());
+}
+
+#[test]
+fn what_analyze_has_copied_is_wiped_too() {
+    let place = Place::new();
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+    let ids = (0..200)
+        .map(|n| busy_process(&tracker, &format!("mark-{n:03}")))
+        .collect::<Vec<_>>();
+    foreign_connection(&place.path())
+        .execute_batch("ANALYZE")
+        .expect("statistics");
+    assert_eq!(
+        tracker
+            .erase_matching(&Query::new())
+            .expect("an erase")
+            .processes,
+        ids.len()
+    );
+    wipe_until_done(&tracker);
+    for (n, id) in ids.into_iter().enumerate() {
+        assert_eq!(
+            found_in(&place, &marks(id, &format!("mark-{n:03}"))),
+            Vec::<String>::new()
+        );
+    }
+}
+
+#[test]
+fn a_wipe_comes_to_an_end_while_others_write() {
+    let place = Place::new();
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+    let id = busy_process(&tracker, "mark-steady");
+    for n in 0..500 {
+        begin(&tracker, &format!("neighbour-{n}"));
+    }
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let other = Tracker::new(SqliteStore::open(place.path()).expect("it opens again"));
+            let mut written = 0;
+            while !stop.load(Ordering::Relaxed) {
+                begin(&other, "steady")
+                    .module(1)
+                    .expect("a module")
+                    .complete()
+                    .expect("progress");
+                written += 1;
+            }
+            written
+        });
+        assert_eq!(tracker.erase(id).expect("an erase").processes, 1);
+        wipe_until_done(&tracker);
+        stop.store(true, Ordering::Relaxed);
+        assert!(writer.join().expect("the writer ends") > 0);
+    });
+    assert_eq!(
+        found_in(&place, &marks(id, "mark-steady")),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn a_move_that_was_broken_off_is_taken_up_by_whoever_wipes_next() {
+    let place = Place::new();
+    let config = milepost_sqlite::SqliteConfig {
+        // One step of the move, and no more.
+        wipe_budget: Duration::ZERO,
+        ..milepost_sqlite::SqliteConfig::new(place.path())
+    };
+    let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
+    let id = busy_process(&tracker, "mark-half");
+    let others = (0..700)
+        .map(|n| begin(&tracker, &format!("n{n}")).request_id())
+        .collect::<Vec<_>>();
+    let erased = tracker.erase(id).expect("an erase");
+    assert!(matches!(erased.wipe, Wipe::Pending { .. }), "{erased:?}");
+    // Rows lie in both tables now, and nobody can tell.
+    let both = foreign_connection(&place.path())
+        .query_row(
+            "SELECT (SELECT count(*) FROM process_a), (SELECT count(*) FROM process_b)",
+            [],
+            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
+        )
+        .expect("two counts");
+    assert!(both.0 > 0 && both.1 > 0, "{both:?}");
+    assert_eq!(tracker.count(&Query::new()).expect("a count").total(), 700);
+    let page = tracker
+        .list(&Query::new().oldest_first().limit(1000))
+        .expect("a page");
+    assert_eq!(
+        page.items
+            .iter()
+            .map(|p| p.request_id())
+            .collect::<Vec<_>>(),
+        others
+    );
+    let process = tracker.process(others[3]).expect("it is there");
+    process
+        .module(1)
+        .expect("a module")
+        .fail(Failure::new("Bad", "input"))
+        .expect("a change");
+    assert_eq!(
+        tracker
+            .count(&Query::new().status(OverallStatus::Failed))
+            .expect("a count")
+            .total(),
+        1
+    );
+    drop((process, tracker));
+
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens again"));
+    wipe_until_done(&tracker);
+    assert_eq!(
+        found_in(&place, &marks(id, "mark-half")),
+        Vec::<String>::new()
+    );
+    assert_eq!(tracker.count(&Query::new()).expect("a count").total(), 700);
+}
+
+#[test]
+fn a_wipe_with_nothing_erased_writes_nothing() {
+    let place = Place::new();
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+    begin(&tracker, "stays.pdf");
+    // The shared memory beside the WAL says who reads, and so changes with every reader.
+    let kept = || {
+        place
+            .files()
+            .into_iter()
+            .filter(|(path, _)| !path.ends_with("status.db-shm"))
+    };
+    let before = kept().collect::<Vec<_>>();
+    assert_eq!(tracker.wipe().expect("a wipe"), Wipe::Done);
+    assert!(before.into_iter().eq(kept()), "a file was written");
+}

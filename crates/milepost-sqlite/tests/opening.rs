@@ -1,0 +1,321 @@
+//! What may stand at a path when a store is opened there, and what becomes of it.
+
+mod common;
+
+use std::error::Error;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+
+use common::{Place, begin, foreign_connection};
+use milepost_core::{StoreError, StoreErrorKind, Tracker};
+use milepost_sqlite::{SqliteConfig, SqliteStore};
+
+fn source(error: &StoreError) -> String {
+    error
+        .source()
+        .expect("every store error has a source")
+        .to_string()
+}
+
+/// Opens what must be refused, and asserts that nothing in the directory has changed by it.
+fn refused(place: &Place, kind: StoreErrorKind, says: &str) {
+    // The shared memory beside a WAL is rebuilt from it, and holds nothing of its own.
+    let kept = || {
+        place
+            .files()
+            .into_iter()
+            .filter(|(path, _)| !path.ends_with("status.db-shm"))
+    };
+    let before = kept().collect::<Vec<_>>();
+    let error = SqliteStore::open(place.path()).expect_err("it is refused");
+    assert_eq!(error.kind(), kind, "{error}: {}", source(&error));
+    assert!(source(&error).contains(says), "{}", source(&error));
+    assert!(before.into_iter().eq(kept()), "a refused file was touched");
+}
+
+/// Makes a store's file, closed and complete, with some processes in it.
+fn some_file(place: &Place) {
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+    for n in 0..50 {
+        begin(&tracker, &format!("file-{n}.txt"));
+    }
+}
+
+fn edit(place: &Place, sql: &str) {
+    foreign_connection(&place.path())
+        .execute_batch(sql)
+        .expect("an edit");
+}
+
+#[test]
+fn a_missing_file_is_made_for_its_owner_only_and_nothing_is_left_beside_it() {
+    let place = Place::new();
+    let store = SqliteStore::open(place.path()).expect("it is made");
+    begin(&Tracker::new(store), "a.txt");
+    assert_eq!(place.files().len(), 1, "closing leaves the one file");
+    let _store = SqliteStore::open(place.path()).expect("it opens again");
+    for (path, _) in place.files() {
+        let mode = std::fs::metadata(&path)
+            .expect("it is there")
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", path.display());
+    }
+}
+
+#[test]
+fn a_directory_and_what_is_no_file_are_refused() {
+    let place = Place::new();
+    std::fs::create_dir(place.path()).expect("a directory");
+    let error = SqliteStore::open(place.path()).expect_err("a directory is refused");
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    assert!(
+        source(&error).contains("is a directory"),
+        "{}",
+        source(&error)
+    );
+
+    let place = Place::new();
+    let made = Command::new("mkfifo")
+        .arg(place.path())
+        .status()
+        .expect("mkfifo runs");
+    assert!(made.success());
+    let error =
+        SqliteStore::open(place.path()).expect_err("a pipe is refused, without waiting for it");
+    assert!(
+        source(&error).contains("no regular file"),
+        "{}",
+        source(&error)
+    );
+}
+
+#[test]
+fn a_missing_directory_is_named() {
+    let place = Place::new();
+    let path = place.path().join("deeper").join("status.db");
+    let error = SqliteStore::open(path).expect_err("there is no such directory");
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    assert!(source(&error).contains("deeper"), "{}", source(&error));
+}
+
+#[test]
+fn an_unwritable_place_is_refused() {
+    let error = SqliteStore::open("/proc/status.db").expect_err("nothing can be made there");
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+}
+
+#[test]
+fn a_read_only_file_is_refused_to_whom_it_is_read_only() {
+    let place = Place::new();
+    some_file(&place);
+    let read_only = std::fs::Permissions::from_mode(0o400);
+    std::fs::set_permissions(place.path(), read_only).expect("its mode changes");
+    let may_write = std::fs::metadata("/proc/self").is_ok_and(|me| {
+        // For root a mode is no obstacle.
+        std::os::unix::fs::MetadataExt::uid(&me) == 0
+    });
+    match SqliteStore::open(place.path()) {
+        Ok(_) => assert!(may_write, "it cannot be written to"),
+        Err(error) => {
+            assert!(!may_write, "{error}");
+            assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+            assert!(source(&error).contains("read-only"), "{}", source(&error));
+        }
+    }
+}
+
+#[test]
+fn a_symbolic_link_is_refused_unless_it_is_allowed() {
+    let place = Place::new();
+    let target = place.path().with_file_name("target.db");
+    some_file(&place);
+    std::fs::rename(place.path(), &target).expect("it moves");
+    symlink(&target, place.path()).expect("a link");
+    refused(&place, StoreErrorKind::Unavailable, "symbolic link");
+    let config = SqliteConfig {
+        follow_symlinks: true,
+        ..SqliteConfig::new(place.path())
+    };
+    SqliteStore::open_with(config).expect("it is allowed now");
+}
+
+#[test]
+fn what_is_no_database_is_refused() {
+    let place = Place::new();
+    std::fs::write(place.path(), "Dear diary, ".repeat(1000)).expect("a file");
+    refused(&place, StoreErrorKind::Incompatible, "no SQLite database");
+    // What is encrypted looks like noise.
+    let noise = (0..16_384_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8);
+    std::fs::write(place.path(), noise.collect::<Vec<_>>()).expect("a file");
+    refused(&place, StoreErrorKind::Incompatible, "encrypted");
+}
+
+#[test]
+fn the_database_of_another_program_is_refused_and_its_wal_stays() {
+    let place = Place::new();
+    let theirs = foreign_connection(&place.path());
+    theirs
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; CREATE TABLE notes (text); INSERT INTO notes VALUES ('x')",
+        )
+        .expect("their table");
+    // Copied while it is open: the copy's WAL has what the main file has not.
+    let copy = Place::new();
+    for suffix in ["", "-wal"] {
+        let name = |path: &Path| format!("{}{suffix}", path.display());
+        let copied = Command::new("cp")
+            .args([name(&place.path()), name(&copy.path())])
+            .status();
+        assert!(copied.expect("cp runs").success());
+    }
+    assert_eq!(copy.files().len(), 2);
+    refused(&copy, StoreErrorKind::Incompatible, "another program");
+}
+
+#[test]
+fn a_newer_file_is_refused_whether_its_header_or_its_wal_says_so() {
+    let place = Place::new();
+    some_file(&place);
+    edit(&place, "PRAGMA user_version = 99");
+    refused(&place, StoreErrorKind::Incompatible, "schema version 99");
+
+    let place = Place::new();
+    some_file(&place);
+    let newer = foreign_connection(&place.path());
+    newer
+        .execute_batch("PRAGMA user_version = 99")
+        .expect("an upgrade that is in the WAL");
+    let copy = Place::new();
+    for suffix in ["", "-wal"] {
+        let name = |path: &Path| format!("{}{suffix}", path.display());
+        let copied = Command::new("cp")
+            .args([name(&place.path()), name(&copy.path())])
+            .status();
+        assert!(copied.expect("cp runs").success());
+    }
+    refused(&copy, StoreErrorKind::Incompatible, "schema version 99");
+}
+
+#[test]
+fn a_truncated_file_is_refused() {
+    for bytes in [600, 4_000, 4_096, 8_192, 20_480, 40_000] {
+        let place = Place::new();
+        some_file(&place);
+        let file = std::fs::OpenOptions::new()
+            .write(true)
+            .open(place.path())
+            .expect("it is there");
+        file.set_len(bytes).expect("it is cut");
+        refused(&place, StoreErrorKind::Corrupt, "truncated");
+    }
+    let place = Place::new();
+    some_file(&place);
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(place.path())
+        .expect("it is there");
+    file.set_len(60).expect("it is cut within its header");
+    refused(&place, StoreErrorKind::Incompatible, "truncated");
+}
+
+#[test]
+fn a_file_without_one_of_its_tables_is_corrupt() {
+    let place = Place::new();
+    some_file(&place);
+    edit(
+        &place,
+        "PRAGMA writable_schema = ON; DELETE FROM sqlite_schema WHERE name = 'process_b'",
+    );
+    let error = SqliteStore::open(place.path()).expect_err("a table is missing");
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{}", source(&error));
+}
+
+#[test]
+fn an_empty_file_is_taken_as_a_new_one() {
+    let place = Place::new();
+    std::fs::write(place.path(), "").expect("a file");
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it is made"));
+    let id = begin(&tracker, "a.txt").request_id();
+    drop(tracker);
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens again"));
+    assert_eq!(tracker.get(id).expect("it is there").file().name(), "a.txt");
+}
+
+#[test]
+fn no_name_is_taken_for_anything_but_a_name() {
+    let place = Place::new();
+    let directory = place.path();
+    let directory = directory.parent().expect("a directory");
+    let names: [&[u8]; 5] = [
+        b"a b?mode=memory#%41.db",
+        b"file:x.db",
+        b":memory:",
+        b"-x",
+        b"\xff\xfe.db",
+    ];
+    for name in names {
+        let path = directory.join(OsStr::from_bytes(name));
+        let tracker = Tracker::new(SqliteStore::open(&path).expect("it opens"));
+        let id = begin(&tracker, "a.txt").request_id();
+        drop(tracker);
+        assert!(path.is_file(), "{}", path.display());
+        let tracker = Tracker::new(SqliteStore::open(&path).expect("it opens again"));
+        assert!(tracker.get(id).is_ok(), "{}", path.display());
+    }
+    assert_eq!(place.files().len(), names.len());
+    assert!(SqliteStore::open("").is_err());
+    assert!(SqliteStore::open("/").is_err());
+}
+
+#[test]
+fn many_may_open_a_missing_file_at_once() {
+    let place = Place::new();
+    std::thread::scope(|scope| {
+        for n in 0..8 {
+            let path = place.path();
+            scope.spawn(move || {
+                let tracker = Tracker::new(SqliteStore::open(path).expect("it opens"));
+                begin(&tracker, &format!("{n}.txt"));
+            });
+        }
+    });
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+    assert_eq!(
+        tracker
+            .count(&milepost_core::Query::new())
+            .expect("a count")
+            .ongoing,
+        8
+    );
+    drop(tracker);
+    assert_eq!(place.files().len(), 1);
+}
+
+#[test]
+fn opening_a_second_store_drops_no_lock_of_the_first() {
+    let place = Place::new();
+    some_file(&place);
+    let writer = foreign_connection(&place.path());
+    writer
+        .execute_batch("BEGIN IMMEDIATE")
+        .expect("the write lock");
+    let _second = SqliteStore::open_with(SqliteConfig {
+        busy_timeout: std::time::Duration::from_millis(50),
+        ..SqliteConfig::new(place.path())
+    });
+    // Another OS process must still find the lock held.
+    let script = "import sqlite3, sys\n\
+        c = sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None)\n\
+        c.execute('BEGIN IMMEDIATE')";
+    let other = Command::new("python3")
+        .args(["-c", script])
+        .arg(place.path())
+        .output();
+    let other = other.expect("python3 runs");
+    let said = String::from_utf8_lossy(&other.stderr);
+    assert!(said.contains("database is locked"), "{said}");
+}

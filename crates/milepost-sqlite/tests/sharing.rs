@@ -1,0 +1,199 @@
+//! Several who use one file: deadlines, readers beside writers, and people with a shell.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{Place, begin, foreign_connection, pipeline};
+use milepost_core::{Failure, NewProcess, Query, StoreErrorKind, TrackError, Tracker};
+use milepost_sqlite::{Durability, SqliteConfig, SqliteStore};
+
+fn store_error_kind(error: &TrackError) -> Option<StoreErrorKind> {
+    match error {
+        TrackError::Store(error) => Some(error.kind()),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_call_is_busy_at_its_deadline_and_not_before_and_works_once_the_lock_is_free() {
+    let place = Place::new();
+    let busy_timeout = Duration::from_millis(200);
+    let config = SqliteConfig {
+        busy_timeout,
+        ..SqliteConfig::new(place.path())
+    };
+    let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
+    let module = begin(&tracker, "a.txt").module(1).expect("a module");
+    let other = foreign_connection(&place.path());
+    other
+        .execute_batch("BEGIN IMMEDIATE")
+        .expect("the write lock");
+
+    let began = Instant::now();
+    let error = module.start().expect_err("the lock is held");
+    assert_eq!(store_error_kind(&error), Some(StoreErrorKind::Busy));
+    assert!(error.is_retryable());
+    assert!(began.elapsed() >= busy_timeout);
+    // Reading goes on meanwhile.
+    assert_eq!(tracker.count(&Query::new()).expect("a count").ongoing, 1);
+
+    other.execute_batch("COMMIT").expect("the lock is free");
+    assert!(module.start().expect("it starts").changed);
+}
+
+#[test]
+fn waiting_for_the_connection_counts_towards_the_deadline() {
+    let place = Place::new();
+    let busy_timeout = Duration::from_millis(200);
+    let config = SqliteConfig {
+        busy_timeout,
+        ..SqliteConfig::new(place.path())
+    };
+    let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
+    let modules = (0..4)
+        .map(|n| {
+            begin(&tracker, &format!("{n}.txt"))
+                .module(1)
+                .expect("a module")
+        })
+        .collect::<Vec<_>>();
+    let other = foreign_connection(&place.path());
+    other
+        .execute_batch("BEGIN IMMEDIATE")
+        .expect("the write lock");
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        for module in &modules {
+            scope.spawn(|| {
+                let error = module.start().expect_err("the lock is held");
+                assert_eq!(store_error_kind(&error), Some(StoreErrorKind::Busy));
+            });
+        }
+    });
+    // One after the other they would take four times as long.
+    assert!(began.elapsed() < 3 * busy_timeout, "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_deadline_further_off_than_any_clock_counts_is_none() {
+    let place = Place::new();
+    let config = SqliteConfig {
+        busy_timeout: Duration::MAX,
+        ..SqliteConfig::new(place.path())
+    };
+    let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
+    begin(&tracker, "a.txt");
+}
+
+#[test]
+fn a_person_can_read_the_overview() {
+    let place = Place::new();
+    let clock = milepost_core::ManualClock::new("2026-05-18T09:30:00.25Z".parse().expect("a time"));
+    let store = SqliteStore::open(place.path()).expect("it opens");
+    let tracker = Tracker::with_clock(store, clock.clone());
+    let new = NewProcess::new(&pipeline())
+        .request_id(
+            "f948a6ad-0343-e743-2b3f-0df6bc732a3a"
+                .parse()
+                .expect("an id"),
+        )
+        .file_id(
+            "596bf30e-c13d-41df-8cc8-b7e26709a468"
+                .parse()
+                .expect("an id"),
+        )
+        .symbolic_directory_path("/in")
+        .expires_in(Duration::from_secs(3600));
+    let process = tracker.begin(new).expect("it begins");
+    process
+        .module(1)
+        .expect("a module")
+        .skip("no pages")
+        .expect("it is skipped");
+    clock.advance(Duration::from_secs(1));
+    process
+        .module(2)
+        .expect("a module")
+        .fail(Failure::new("Bad", "input"))
+        .expect("it fails");
+
+    let row = foreign_connection(&place.path())
+        .query_row("SELECT * FROM process_overview", [], |row| {
+            (0..10)
+                .map(|column| row.get::<_, String>(column))
+                .collect::<Result<Vec<_>, _>>()
+        })
+        .expect("one row");
+    assert_eq!(
+        row,
+        [
+            "f948a6ad-0343-e743-2b3f-0df6bc732a3a",
+            "invoice-ocr",
+            "failed",
+            "skipped, failed, pending",
+            "596bf30e-c13d-41df-8cc8-b7e26709a468",
+            "/in",
+            "2026-05-18 09:30:00.250Z",
+            "2026-05-18 09:30:01.250Z",
+            "2026-05-18 09:30:01.250Z",
+            "2026-05-18 10:30:00.250Z",
+        ]
+    );
+}
+
+#[test]
+fn the_durability_that_is_asked_for_is_what_sqlite_is_set_to() {
+    // What SQLite was set to shows in how often it syncs: at FULL every commit does.
+    for durability in [Durability::Full, Durability::Normal] {
+        let place = Place::new();
+        let config = SqliteConfig {
+            durability,
+            ..SqliteConfig::new(place.path())
+        };
+        let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
+        let id = begin(&tracker, "a.txt").request_id();
+        // A wipe raises it for one commit and must set it back.
+        tracker.erase(id).expect("an erase");
+        begin(&tracker, "b.txt");
+        drop(tracker);
+        let store = SqliteStore::open(place.path()).expect("it opens again");
+        assert_eq!(
+            Tracker::new(store)
+                .count(&Query::new())
+                .expect("a count")
+                .total(),
+            1
+        );
+    }
+}
+
+#[test]
+fn a_database_in_memory_serves_many_threads() {
+    let tracker = Tracker::new(SqliteStore::in_memory().expect("it opens"));
+    std::thread::scope(|scope| {
+        for n in 0..8 {
+            let tracker = tracker.clone();
+            scope.spawn(move || {
+                let process = begin(&tracker, &format!("{n}.txt"));
+                for module in process.modules() {
+                    module.complete().expect("it completes");
+                }
+                assert!(
+                    tracker
+                        .get(process.request_id())
+                        .expect("it is there")
+                        .is_settled()
+                );
+            });
+        }
+    });
+    assert_eq!(tracker.count(&Query::new()).expect("a count").complete, 8);
+    assert_eq!(
+        tracker
+            .erase_matching(&Query::new())
+            .expect("an erase")
+            .processes,
+        8
+    );
+}
