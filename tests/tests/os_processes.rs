@@ -78,7 +78,7 @@ fn one_os_process_waits_for_what_another_does() {
         .request_id();
     let mut worker = worker(&file, 0);
     let settled = tracker
-        .wait(id, Duration::from_secs(60))
+        .wait(id, Duration::from_mins(1))
         .expect("it settles");
     assert_eq!(settled.status(), OverallStatus::Complete);
     // Its output is drained so that it can end.

@@ -15,11 +15,11 @@ pub struct Law {
     pub name: &'static str,
     /// The sentence of the contract that it is a part of.
     pub sentence: Sentence,
-    run: fn(&Trial),
+    run: fn(&Trial<'_>),
 }
 
 impl Law {
-    pub(crate) const fn new(name: &'static str, sentence: Sentence, run: fn(&Trial)) -> Self {
+    pub(crate) const fn new(name: &'static str, sentence: Sentence, run: fn(&Trial<'_>)) -> Self {
         Law {
             name,
             sentence,

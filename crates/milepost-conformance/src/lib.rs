@@ -4,6 +4,7 @@ mod fixture;
 mod law;
 mod laws;
 mod list;
+mod model;
 mod subject;
 mod trial;
 

@@ -94,6 +94,7 @@ macro_rules! with_every_law {
             Machine guards::a_guard_on_what_has_not_come_is_illegal
             Machine guards::an_attempt_guard_on_a_change_of_the_whole_process_is_illegal
             Machine guards::guards_on_a_creation_are_ignored
+            Machine generated::any_sequence_of_ops_does_what_the_documents_say
             Reads reads::read_many_answers_each_id_in_order
             Reads reads::versions_answers_each_id_in_order
             Reads reads::a_version_changes_with_every_change

@@ -15,7 +15,8 @@ use crate::fixture::{Beginner, at};
 use crate::subject::{Home, Subject};
 
 /// A store on trial, and what must be in it.
-pub(crate) struct Trial {
+pub(crate) struct Trial<'a> {
+    subject: &'a Subject,
     /// Dropped before its home.
     store: RefCell<Option<Arc<dyn StatusStore>>>,
     home: Home,
@@ -23,17 +24,38 @@ pub(crate) struct Trial {
     expected: RefCell<BTreeMap<RequestId, Arc<Process>>>,
     beginner: Beginner,
     steps: Cell<u32>,
+    reopens: Reopens,
 }
 
-impl Trial {
-    pub(crate) fn new(subject: &Subject) -> Self {
+/// When a durable store is closed and opened again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reopens {
+    /// Between the first steps of a law, and ever more rarely after them: opening is slow.
+    BetweenSteps,
+    /// Only where the law says so.
+    OnDemand,
+}
+
+impl<'a> Trial<'a> {
+    pub(crate) fn new(subject: &'a Subject) -> Self {
         let home = subject.home();
         Trial {
+            subject,
             store: RefCell::new(Some(home.open())),
             home,
             expected: RefCell::new(BTreeMap::new()),
             beginner: Beginner::new(1),
             steps: Cell::new(0),
+            reopens: Reopens::BetweenSteps,
+        }
+    }
+
+    /// A new store of the same kind, which is reopened on demand only.
+    pub(crate) fn fresh(&self, seed: u64) -> Self {
+        Trial {
+            beginner: Beginner::new(seed),
+            reopens: Reopens::OnDemand,
+            ..Trial::new(self.subject)
         }
     }
 
@@ -56,16 +78,15 @@ impl Trial {
         }
     }
 
-    /// Reopens between the first steps of a law, and ever more rarely after them: opening is slow.
     fn step(&self) {
         let step = self.steps.get() + 1;
         self.steps.set(step);
-        if step <= 16 || step % 32 == 0 {
+        if self.reopens == Reopens::BetweenSteps && (step <= 16 || step % 32 == 0) {
             self.reopen();
         }
     }
 
-    /// The op that begins process `id` now and then.
+    /// The op that begins a process at this time.
     pub(crate) fn begin_at(&self, new: NewProcess, time: DateTime<Utc>) -> Op {
         self.beginner.begin(new, time)
     }
@@ -130,6 +151,11 @@ impl Trial {
         let before = expected.len();
         expected.retain(|_, process| !process.is_expired(time));
         before - expected.len()
+    }
+
+    /// Takes note that this process is gone.
+    pub(crate) fn expect_gone(&self, id: RequestId) {
+        self.expected.borrow_mut().remove(&id);
     }
 
     /// Sees that the store has exactly the process that it must have under `id`.

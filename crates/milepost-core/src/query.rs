@@ -452,6 +452,18 @@ impl Filter {
             && self.terms.iter().all(|term| term.matches(process))
     }
 
+    /// The statuses that can pass, each once, in the order of their codes: what an index by status has to
+    /// be asked for.
+    #[must_use]
+    pub fn statuses(&self) -> Vec<OverallStatus> {
+        let passes = |status: &OverallStatus| {
+            self.terms
+                .iter()
+                .all(|term| !matches!(term, Term::Status(any) if !any.contains(status)))
+        };
+        OverallStatus::ALL.into_iter().filter(passes).collect()
+    }
+
     /// Whether every term is indexed.
     #[must_use]
     pub fn is_indexed(&self) -> bool {

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use common::random::{live, pipeline, steps, stood};
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(120))]
 
     /// A batch of which each op stood, sent again, leaves the record as it was.
     #[test]

@@ -9,8 +9,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use chrono::{DateTime, Utc};
 use milepost_core::{
-    Counts, Filter, Found, Listing, Op, OverallStatus, Place, Process, RequestId, StatusStore,
-    StoreError, StoreErrorKind, Term, Verdict, Version, Wipe, WipeLevel, limits,
+    Counts, Filter, Found, Listing, Op, Place, Process, RequestId, StatusStore, StoreError,
+    StoreErrorKind, Verdict, Version, Wipe, WipeLevel, limits,
 };
 
 use crate::index::{Entry, Index};
@@ -140,12 +140,12 @@ impl StatusStore for MemoryStore {
 
     fn list(&self, listing: &Listing) -> Result<Found, StoreError> {
         listing.check()?;
-        let statuses = statuses(&listing.filter);
+        let statuses = listing.filter.statuses();
         let mut items = Vec::new();
         let mut after = listing.after;
         let mut examined = 0;
         while examined < limits::LIST_EXAMINED {
-            let places = read(&self.index).places(statuses, listing.order, after, listing.limit);
+            let places = read(&self.index).places(&statuses, listing.order, after, listing.limit);
             // Fewer places than asked for: there are no more behind them.
             let last_round = places.len() < listing.limit;
             for (index, place) in places.iter().enumerate() {
@@ -236,15 +236,6 @@ impl fmt::Debug for MemoryStore {
             .field("processes", &processes)
             .finish_non_exhaustive()
     }
-}
-
-/// The statuses that a listing has to look at.
-fn statuses(filter: &Filter) -> &[OverallStatus] {
-    let asked = filter.terms.iter().find_map(|term| match term {
-        Term::Status(statuses) => Some(statuses.as_slice()),
-        _ => None,
-    });
-    asked.unwrap_or(&OverallStatus::ALL)
 }
 
 /// A panic elsewhere leaves no process half-changed, so its lock is still good.

@@ -71,14 +71,8 @@ impl<'f> Grouped<'f> {
                 run(sql::COUNT_PIPELINE_EXPIRED, &[name, time], true)?;
             }
         }
-        let asked = |status: &OverallStatus| {
-            filter
-                .terms
-                .iter()
-                .all(|term| !matches!(term, Term::Status(asked) if !asked.contains(status)))
-        };
         let mut counts = Counts::new();
-        for status in OverallStatus::ALL.into_iter().filter(asked) {
+        for status in filter.statuses() {
             counts.add(status, groups[usize::from(status.code())]);
         }
         Ok(counts)

@@ -1,5 +1,7 @@
 //! From SQLite's errors to the kinds of the contract.
 
+use std::io;
+
 use milepost_core::{StoreError, StoreErrorKind};
 use rusqlite::ErrorCode;
 use rusqlite::ffi;
@@ -17,16 +19,38 @@ pub(crate) fn commit_error(error: rusqlite::Error) -> StoreError {
     StoreError::new(StoreErrorKind::OutcomeUnknown, error)
 }
 
+/// What stands at the path cannot be used as it is.
+pub(crate) fn refuse(why: &str) -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, why)
+}
+
+pub(crate) fn unavailable(what: &str, error: &io::Error) -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, format!("{what}: {error}"))
+}
+
 pub(crate) fn corrupt(what: &'static str) -> StoreError {
     StoreError::new(StoreErrorKind::Corrupt, what)
 }
 
 /// Whether somebody else held a lock, so that the same call may go through a moment later.
-pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
-    )
+pub(crate) trait Busy {
+    fn is_busy(&self) -> bool;
+}
+
+impl Busy for rusqlite::Error {
+    fn is_busy(&self) -> bool {
+        let code = self.sqlite_error_code();
+        matches!(
+            code,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+        )
+    }
+}
+
+impl Busy for StoreError {
+    fn is_busy(&self) -> bool {
+        self.kind() == StoreErrorKind::Busy
+    }
 }
 
 fn kind(error: &rusqlite::Error) -> StoreErrorKind {

@@ -8,7 +8,7 @@ use milepost_core::{StoreError, StoreErrorKind};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::error::{corrupt, store_error};
-use crate::open::beside;
+use crate::path::beside;
 use crate::sql;
 
 /// Tells ours from what is not by the header in the main file, before any lock or WAL is touched.

@@ -2,6 +2,7 @@
 
 mod batch;
 mod config;
+mod connection;
 mod count;
 mod error;
 mod header;
@@ -9,6 +10,7 @@ mod library;
 mod list;
 mod make;
 mod open;
+mod path;
 mod pool;
 mod rows;
 mod schema;
@@ -28,7 +30,8 @@ use milepost_core::{
 use rusqlite::Connection;
 
 pub use crate::config::{Durability, SqliteConfig};
-use crate::error::{commit_error, is_busy, store_error};
+use crate::connection::synchronous;
+use crate::error::{Busy, commit_error, store_error};
 use crate::pool::{Deadline, Lent, Pool, begin};
 
 /// Keeps processes in one SQLite file, shared by any number of threads and OS processes of one machine.
@@ -91,7 +94,7 @@ impl SqliteStore {
     /// Opens a file as configured, and makes it if it is not there.
     pub fn open_with(config: SqliteConfig) -> Result<Self, StoreError> {
         library::check()?;
-        let path = open::resolve(&config)?;
+        let path = path::resolve(&config)?;
         let writer = open::open_file(&path, &config)?;
         Ok(SqliteStore::over(config, Some(path), writer))
     }
@@ -176,13 +179,13 @@ impl SqliteStore {
     ) -> Result<(), StoreError> {
         let deadline = self.deadline();
         let writer = self.writer(deadline)?;
-        let synchronous = |durability| {
-            let level = open::synchronous(durability);
+        let set_synchronous = |durability| {
+            let level = synchronous(durability);
             writer
                 .pragma_update(None, "synchronous", level)
                 .map_err(store_error)
         };
-        synchronous(Durability::Full)?;
+        set_synchronous(Durability::Full)?;
         let outcome = begin(&writer, sql::BEGIN_WRITE, deadline).and_then(|()| {
             work(&writer).map_err(store_error)?;
             writer
@@ -191,24 +194,25 @@ impl SqliteStore {
                 .map_err(commit_error)
         });
         // If this fails the connection stays on the safer side.
-        let restored = synchronous(self.config.durability);
+        let restored = set_synchronous(self.config.durability);
         outcome.and(restored)
     }
 
-    /// Runs `work` on one snapshot.
+    /// Runs `work` on one snapshot; again from the beginning while others are in the way.
     fn read_transaction<T>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+        work: impl Fn(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let deadline = self.deadline();
-        let reader = self.reader(deadline)?;
-        begin(&reader, sql::BEGIN_READ, deadline)?;
-        let value = work(&reader)?;
-        let ended = reader
-            .prepare_cached(sql::COMMIT)
-            .and_then(|mut commit| commit.execute([]));
-        ended.map_err(store_error)?;
-        Ok(value)
+        deadline.retry(|| {
+            // Giving the connection back ends what an error leaves open.
+            let reader = self.reader(deadline)?;
+            let run = |statement| reader.prepare_cached(statement)?.execute([]);
+            run(sql::BEGIN_READ).map_err(store_error)?;
+            let value = work(&reader)?;
+            run(sql::COMMIT).map_err(store_error)?;
+            Ok(value)
+        })
     }
 }
 
@@ -224,7 +228,7 @@ fn transact<T>(
     match committed {
         Ok(_) => Ok(value),
         // Nothing was committed: the transaction is still open, and is rolled back.
-        Err(error) if is_busy(&error) => Err(store_error(error)),
+        Err(error) if error.is_busy() => Err(store_error(error)),
         Err(error) => {
             writer.discard();
             Err(commit_error(error))
@@ -242,9 +246,10 @@ impl StatusStore for SqliteStore {
     }
 
     fn read(&self, id: RequestId) -> Result<Option<Arc<Process>>, StoreError> {
+        // One statement is a snapshot of its own.
         let deadline = self.deadline();
-        let reader = self.reader(deadline)?;
-        Ok(rows::load(&reader, id)?.map(|loaded| loaded.process))
+        let loaded = deadline.retry(|| rows::load(&*self.reader(deadline)?, id))?;
+        Ok(loaded.map(|loaded| loaded.process))
     }
 
     fn read_many(&self, ids: &[RequestId]) -> Result<Vec<Option<Arc<Process>>>, StoreError> {

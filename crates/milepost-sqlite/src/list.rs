@@ -2,9 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use milepost_core::{
-    Filter, Found, Listing, Order, OverallStatus, Place, StoreError, Term, limits,
-};
+use milepost_core::{Found, Listing, Order, Place, StoreError, Term, limits};
 use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator;
 use rusqlite::{Connection, Rows, ToSql};
 
@@ -44,7 +42,7 @@ fn merge(connection: &Connection, listing: &Listing) -> Result<Found, StoreError
     };
     let bounds = Bounds::of(listing);
     let mut prepared = Vec::new();
-    for status in statuses(&listing.filter) {
+    for status in listing.filter.statuses() {
         for table in Table::BOTH {
             let statement = connection
                 .prepare_cached(table.of(statements))
@@ -148,19 +146,6 @@ impl Bounds {
         };
         Bounds { micros, id, until }
     }
-}
-
-/// The statuses that a listing has to look at.
-fn statuses(filter: &Filter) -> Vec<OverallStatus> {
-    let asked = filter.terms.iter().find_map(|term| match term {
-        Term::Status(statuses) => Some(statuses.clone()),
-        _ => None,
-    });
-    let mut statuses = asked.unwrap_or_else(|| OverallStatus::ALL.to_vec());
-    // A stream too many would show its processes twice.
-    statuses.sort_unstable();
-    statuses.dedup();
-    statuses
 }
 
 /// All places of a source that may match and lie behind the beginning, sorted; none if there are too many.

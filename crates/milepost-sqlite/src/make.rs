@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use milepost_core::StoreError;
 
 use crate::config::SqliteConfig;
-use crate::error::store_error;
-use crate::open::{beside, connect, unavailable};
+use crate::connection::connect;
+use crate::error::{store_error, unavailable};
+use crate::path::beside;
 use crate::pool::Deadline;
 use crate::schema;
 

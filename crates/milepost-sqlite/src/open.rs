@@ -1,50 +1,18 @@
-//! Opening a file, and setting connections up.
+//! Opening a file, and making it if it is not there.
 
-use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use milepost_core::{StoreError, StoreErrorKind};
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
-use crate::config::{Durability, SqliteConfig};
-use crate::error::{corrupt, store_error};
+use crate::config::SqliteConfig;
+use crate::connection::{connect, keep_wal_on_close, set_up};
+use crate::error::{corrupt, refuse, store_error, unavailable};
+use crate::path::beside;
 use crate::pool::Deadline;
 use crate::{header, make, schema};
-
-/// How many prepared statements a connection keeps: all that there are.
-const STATEMENTS: usize = 64;
-/// How large the WAL may stay once its content is in the main file.
-const WAL_BYTES: i64 = 16 * 1024 * 1024;
-
-/// The file that a configuration means: absolute, so that it is never taken for a URI.
-pub(crate) fn resolve(config: &SqliteConfig) -> Result<PathBuf, StoreError> {
-    let path = std::path::absolute(&config.path)
-        .map_err(|error| unavailable("the path is empty", &error))?;
-    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(refuse("the path names no file"));
-    };
-    let directory = fs::canonicalize(directory).map_err(|error| {
-        unavailable(
-            &format!("the directory {} cannot be used", directory.display()),
-            &error,
-        )
-    })?;
-    let path = directory.join(name);
-    match fs::symlink_metadata(&path) {
-        Ok(link) if link.is_symlink() && !config.follow_symlinks => Err(refuse(
-            "the path is a symbolic link: give the file itself, or set `follow_symlinks`",
-        )),
-        Ok(link) if link.is_symlink() => fs::canonicalize(&path)
-            .map_err(|error| unavailable("the symbolic link leads nowhere", &error)),
-        Ok(_) => Ok(path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path),
-        Err(error) => Err(unavailable("the path cannot be looked at", &error)),
-    }
-}
 
 /// Makes the file if it is not there, refuses it untouched if it is not ours, and opens it.
 pub(crate) fn open_file(path: &Path, config: &SqliteConfig) -> Result<Connection, StoreError> {
@@ -101,64 +69,4 @@ pub(crate) fn open_reader(path: &Path, config: &SqliteConfig) -> Result<Connecti
         .pragma_update(None, "query_only", true)
         .map_err(store_error)?;
     Ok(connection)
-}
-
-pub(crate) fn connect(path: &Path, config: &SqliteConfig) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let connection = Connection::open_with_flags(path, flags).map_err(store_error)?;
-    set_up(&connection, config)?;
-    Ok(connection)
-}
-
-/// What every connection is set to. Nothing here writes to the file.
-fn set_up(connection: &Connection, config: &SqliteConfig) -> Result<(), StoreError> {
-    let set = || {
-        // Waiting is ours: see `Deadline::retry`.
-        connection.busy_timeout(Duration::ZERO)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        // A hostile schema can run nothing, and our own statements cannot break the file.
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
-        connection.pragma_update(None, "cell_size_check", true)?;
-        // A mapped file turns an I/O error into a signal.
-        connection.pragma_update(None, "mmap_size", 0)?;
-        // No copy of anything in a temporary file.
-        connection.pragma_update(None, "temp_store", "MEMORY")?;
-        connection.pragma_update(None, "secure_delete", true)?;
-        connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
-        connection.pragma_update(None, "synchronous", synchronous(config.durability))
-    };
-    set().map_err(store_error)
-}
-
-pub(crate) fn synchronous(durability: Durability) -> &'static str {
-    match durability {
-        Durability::Full => "FULL",
-        Durability::Normal => "NORMAL",
-    }
-}
-
-fn keep_wal_on_close(connection: &Connection, keep: bool) -> Result<(), StoreError> {
-    let set = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep);
-    set.map(drop).map_err(store_error)
-}
-
-/// The path of a file that SQLite, or we, put beside another.
-pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-pub(crate) fn refuse(why: &str) -> StoreError {
-    StoreError::new(StoreErrorKind::Unavailable, why)
-}
-
-pub(crate) fn unavailable(what: &str, error: &io::Error) -> StoreError {
-    StoreError::new(StoreErrorKind::Unavailable, format!("{what}: {error}"))
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use milepost_core::{StoreError, StoreErrorKind};
 use rusqlite::Connection;
 
-use crate::error::{is_busy, store_error};
+use crate::error::{Busy, store_error};
 use crate::sql;
 
 /// How many calls may wait for a connection; the next is `Busy` at once.
@@ -41,14 +41,14 @@ impl Deadline {
     ///
     /// SQLite's own waiting sleeps up to 100 ms at a time, in which a busy writer takes the lock again and
     /// again; short pauses of uneven length give every OS process its turn.
-    pub(crate) fn retry<T>(
+    pub(crate) fn retry<T, E: Busy>(
         self,
-        mut attempt: impl FnMut() -> Result<T, rusqlite::Error>,
-    ) -> Result<T, rusqlite::Error> {
+        mut attempt: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, E> {
         let began = Instant::now();
         loop {
             match attempt() {
-                Err(error) if is_busy(&error) && !self.has_passed() => {
+                Err(error) if error.is_busy() && !self.has_passed() => {
                     // The low bits of how long it has taken so far are as uneven as any.
                     let jitter = began.elapsed().subsec_nanos() % 1_900;
                     let pause = Duration::from_micros(100 + u64::from(jitter));

@@ -3,9 +3,8 @@
 use milepost_core::StoreError;
 use rusqlite::Connection;
 
-use crate::error::{corrupt, store_error};
+use crate::error::{corrupt, refuse, store_error};
 use crate::header::{Marks, check_marks};
-use crate::open::refuse;
 use crate::pool::{Deadline, begin};
 use crate::rows::Table;
 use crate::sql;

@@ -17,7 +17,7 @@ use milepost_core::{StoreError, StoreErrorKind, Wipe, WipeLevel, limits};
 use rusqlite::{Connection, params};
 
 use crate::batch::note_erasure;
-use crate::error::store_error;
+use crate::error::{Busy, store_error};
 use crate::pool::Deadline;
 use crate::rows::{Table, micros};
 use crate::{SqliteStore, sql};
@@ -194,7 +194,7 @@ impl SqliteStore {
 fn checkpoint(connection: &Connection, how: &str) -> Result<bool, StoreError> {
     match connection.query_row(how, [], |row| row.get::<_, i64>(0)) {
         Ok(busy) => Ok(busy == 0),
-        Err(error) if crate::error::is_busy(&error) => Ok(false),
+        Err(error) if error.is_busy() => Ok(false),
         Err(error) => Err(store_error(error)),
     }
 }

@@ -36,11 +36,11 @@ fn host(store: impl StatusStore) -> Result<String, Box<dyn Error>> {
         }
     }
 
-    let mut seen = String::new();
+    let mut seen = Vec::new();
     for process in tracker.list(&Query::new().oldest_first())?.items {
-        seen += &format!("{}: {}\n", process.file().name(), process.status());
+        seen.push(format!("{}: {}", process.file().name(), process.status()));
     }
     let failed = tracker.count(&Query::new().status(OverallStatus::Failed))?;
-    seen += &format!("{} failed", failed.total());
-    Ok(seen)
+    seen.push(format!("{} failed", failed.total()));
+    Ok(seen.join("\n"))
 }

@@ -8,7 +8,7 @@ use crate::fixture::{at, chain, failure, id, op, side_by_side};
 use crate::trial::{Trial, must_be_over_the_limit, ok};
 
 /// The work of a whole process: begin, fail, rerun, finish, with what gets rejected on the way.
-fn a_life(trial: &Trial, n: u32) -> Vec<Op> {
+fn a_life(trial: &Trial<'_>, n: u32) -> Vec<Op> {
     let id = id(n);
     let changes = [
         Change::start(1),
@@ -31,7 +31,7 @@ fn a_life(trial: &Trial, n: u32) -> Vec<Op> {
     ops
 }
 
-pub(crate) fn a_batch_is_its_ops_one_by_one(trial: &Trial) {
+pub(crate) fn a_batch_is_its_ops_one_by_one(trial: &Trial<'_>) {
     // Three lives, dealt like cards: the ops of one process are apart, and in order.
     let lives = [1, 2, 3].map(|n| a_life(trial, n));
     let dealt = (0..lives[0].len())
@@ -53,7 +53,7 @@ pub(crate) fn a_batch_is_its_ops_one_by_one(trial: &Trial) {
     );
 }
 
-pub(crate) fn there_is_one_verdict_for_each_op_in_order(trial: &Trial) {
+pub(crate) fn there_is_one_verdict_for_each_op_in_order(trial: &Trial<'_>) {
     let absent = |n| op(id(n), 1, Change::start(1));
     let batch = [
         absent(1),
@@ -87,7 +87,7 @@ pub(crate) fn there_is_one_verdict_for_each_op_in_order(trial: &Trial) {
     assert_eq!(said, expected, "left is what the store said, op by op");
 }
 
-pub(crate) fn a_process_may_live_and_die_in_one_batch(trial: &Trial) {
+pub(crate) fn a_process_may_live_and_die_in_one_batch(trial: &Trial<'_>) {
     let erase = |seconds| op(id(1), seconds, Change::erase());
     let batch = [
         trial.begin(&chain(), id(1), 0),
@@ -116,7 +116,7 @@ pub(crate) fn a_process_may_live_and_die_in_one_batch(trial: &Trial) {
     trial.must_hold_exactly_what_is_expected();
 }
 
-pub(crate) fn a_later_op_sees_what_an_earlier_one_of_its_batch_did(trial: &Trial) {
+pub(crate) fn a_later_op_sees_what_an_earlier_one_of_its_batch_did(trial: &Trial<'_>) {
     trial.must(&trial.begin(&chain(), id(1), 0));
     let batch = (1..=3)
         .flat_map(|module| [Change::start(module), Change::complete(module)])
@@ -129,13 +129,13 @@ pub(crate) fn a_later_op_sees_what_an_earlier_one_of_its_batch_did(trial: &Trial
     }
 }
 
-pub(crate) fn an_empty_batch_is_answered_by_no_verdicts(trial: &Trial) {
+pub(crate) fn an_empty_batch_is_answered_by_no_verdicts(trial: &Trial<'_>) {
     trial.must(&trial.begin(&chain(), id(1), 0));
     assert_eq!(trial.send(&[]), []);
     trial.must_hold_exactly_what_is_expected();
 }
 
-pub(crate) fn a_rejected_op_spoils_nothing_else_in_its_batch(trial: &Trial) {
+pub(crate) fn a_rejected_op_spoils_nothing_else_in_its_batch(trial: &Trial<'_>) {
     let rejected = |n| op(id(n), 1, Change::complete(99));
     trial.must(&trial.begin(&chain(), id(1), 0));
     let batch = [
@@ -154,7 +154,7 @@ pub(crate) fn a_rejected_op_spoils_nothing_else_in_its_batch(trial: &Trial) {
     trial.must_hold_exactly_what_is_expected();
 }
 
-pub(crate) fn a_rejected_op_leaves_the_record_untouched(trial: &Trial) {
+pub(crate) fn a_rejected_op_leaves_the_record_untouched(trial: &Trial<'_>) {
     trial.send(&[
         trial.begin(&chain(), id(1), 0),
         op(id(1), 1, Change::start(1)),
@@ -187,7 +187,7 @@ pub(crate) fn a_rejected_op_leaves_the_record_untouched(trial: &Trial) {
     trial.must_hold_exactly_what_is_expected();
 }
 
-pub(crate) fn a_refused_batch_is_kept_in_no_part(trial: &Trial) {
+pub(crate) fn a_refused_batch_is_kept_in_no_part(trial: &Trial<'_>) {
     trial.must(&trial.begin(&chain(), id(1), 0));
     let mut batch = vec![op(id(1), 1, Change::start(1)), trial.begin(&chain(), id(2), 1)];
     batch.resize(limits::BATCH_OPS + 1, op(id(1), 2, Change::complete(1)));

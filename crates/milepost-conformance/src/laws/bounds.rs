@@ -8,7 +8,7 @@ use milepost_core::{
 use crate::fixture::{at, chain, failure, id, op};
 use crate::trial::{Trial, must_be_over_the_limit, ok};
 
-pub(crate) fn a_batch_of_too_many_ops_is_over_the_limit(trial: &Trial) {
+pub(crate) fn a_batch_of_too_many_ops_is_over_the_limit(trial: &Trial<'_>) {
     trial.must(&trial.begin(&chain(), id(1), 0));
     // Ops that change nothing, but for the first: the count is what matters.
     let mut batch = vec![op(id(1), 1, Change::start(1)); limits::BATCH_OPS + 1];
@@ -20,7 +20,7 @@ pub(crate) fn a_batch_of_too_many_ops_is_over_the_limit(trial: &Trial) {
     assert_eq!((verdicts.len(), changed), (limits::BATCH_OPS, 1), "a batch as large as it may be");
 }
 
-pub(crate) fn a_batch_of_too_many_bytes_is_over_the_limit(trial: &Trial) {
+pub(crate) fn a_batch_of_too_many_bytes_is_over_the_limit(trial: &Trial<'_>) {
     trial.must(&trial.begin(&chain(), id(1), 0));
     let cancel = |bytes: usize| op(id(1), 1, Change::fail(3, Failure::new("", &"x".repeat(bytes))));
     let each = cancel(limits::MESSAGE_BYTES).bytes();
@@ -39,7 +39,7 @@ pub(crate) fn a_batch_of_too_many_bytes_is_over_the_limit(trial: &Trial) {
     assert_eq!(trial.stored(id(1)).revision(), 2, "a batch as large as it may be");
 }
 
-pub(crate) fn reading_too_many_ids_is_over_the_limit(trial: &Trial) {
+pub(crate) fn reading_too_many_ids_is_over_the_limit(trial: &Trial<'_>) {
     trial.must(&trial.begin(&chain(), id(1), 0));
     let mut ids = vec![id(2); limits::READ_IDS];
     ids[limits::READ_IDS - 1] = id(1);
@@ -55,7 +55,7 @@ pub(crate) fn reading_too_many_ids_is_over_the_limit(trial: &Trial) {
     must_be_over_the_limit("versions", store.versions(&ids));
 }
 
-pub(crate) fn a_page_of_none_or_too_many_is_over_the_limit(trial: &Trial) {
+pub(crate) fn a_page_of_none_or_too_many_is_over_the_limit(trial: &Trial<'_>) {
     trial.must(&trial.begin(&chain(), id(1), 0));
     for order in [Order::NewestFirst, Order::OldestFirst] {
         let page = |limit| {
@@ -75,7 +75,7 @@ pub(crate) fn a_page_of_none_or_too_many_is_over_the_limit(trial: &Trial) {
     }
 }
 
-pub(crate) fn purging_too_many_at_once_is_over_the_limit(trial: &Trial) {
+pub(crate) fn purging_too_many_at_once_is_over_the_limit(trial: &Trial<'_>) {
     let new = NewProcess::new(&chain()).request_id(id(1)).expires_at(at(1));
     trial.must(&trial.begin_at(new, at(0)));
     must_be_over_the_limit("purge", trial.store().purge(at(2), limits::PURGE + 1));
@@ -86,7 +86,7 @@ pub(crate) fn purging_too_many_at_once_is_over_the_limit(trial: &Trial) {
 }
 
 /// A process whose texts take up nearly all of its record.
-fn nearly_too_large(trial: &Trial, n: u32) -> RequestId {
+fn nearly_too_large(trial: &Trial<'_>, n: u32) -> RequestId {
     let value = "x".repeat(limits::TAG_VALUE_BYTES);
     let mut new = NewProcess::new(&chain()).request_id(id(n)).file_name("large.pdf");
     for tag in 0..60 {
@@ -96,7 +96,7 @@ fn nearly_too_large(trial: &Trial, n: u32) -> RequestId {
     id(n)
 }
 
-pub(crate) fn a_record_that_would_be_too_large_is_refused(trial: &Trial) {
+pub(crate) fn a_record_that_would_be_too_large_is_refused(trial: &Trial<'_>) {
     let id = nearly_too_large(trial, 1);
     let value = "x".repeat(limits::TAG_VALUE_BYTES);
     let tags = (0..limits::TAGS).map(|n| (format!("another tag {n}"), &value));
@@ -115,7 +115,7 @@ pub(crate) fn a_record_that_would_be_too_large_is_refused(trial: &Trial) {
     trial.must_hold_exactly_what_is_expected();
 }
 
-pub(crate) fn the_oldest_attempts_make_room(trial: &Trial) {
+pub(crate) fn the_oldest_attempts_make_room(trial: &Trial<'_>) {
     let id = nearly_too_large(trial, 1);
     let retry = |n: u32| {
         let reason = format!("try {n}");
@@ -137,7 +137,7 @@ pub(crate) fn the_oldest_attempts_make_room(trial: &Trial) {
     assert!(record.len() <= limits::RECORD_BYTES, "a record of {} bytes", record.len());
 }
 
-pub(crate) fn a_thousand_fit_on_one_page(trial: &Trial) {
+pub(crate) fn a_thousand_fit_on_one_page(trial: &Trial<'_>) {
     let one = Pipeline::new("one", ["module"]).expect("the name is fine");
     let count = u32::try_from(limits::PAGE).expect("a page is small") + 1;
     let ops = (0..count).map(|n| trial.begin(&one, id(n), i64::from(n))).collect::<Vec<_>>();

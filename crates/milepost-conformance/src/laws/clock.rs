@@ -15,7 +15,7 @@ const TIMES: [&str; 6] = [
     "9999-12-31T23:59:59.999999Z",
 ];
 
-pub(crate) fn times_decades_off_are_kept_as_given(trial: &Trial) {
+pub(crate) fn times_decades_off_are_kept_as_given(trial: &Trial<'_>) {
     for (n, text) in (0..).zip(TIMES) {
         trial.must(&trial.begin_at(NewProcess::new(&chain()).request_id(id(n)), time(text)));
         let mut start = op(id(n), 0, Change::progress(1, Progress::of(1, 2)));
@@ -37,7 +37,7 @@ pub(crate) fn times_decades_off_are_kept_as_given(trial: &Trial) {
     }
 }
 
-pub(crate) fn times_finer_than_a_microsecond_are_cut(trial: &Trial) {
+pub(crate) fn times_finer_than_a_microsecond_are_cut(trial: &Trial<'_>) {
     let mut start = op(id(1), 0, Change::start(1));
     start.at = time("2026-05-18T12:00:01.123456789Z");
     trial.must(&trial.begin(&chain(), id(1), 0));
@@ -47,7 +47,7 @@ pub(crate) fn times_finer_than_a_microsecond_are_cut(trial: &Trial) {
     assert_eq!(stored.modules()[0].state().started(), Some(time("2026-05-18T12:00:01.123456Z")));
 }
 
-pub(crate) fn a_clock_that_runs_backwards_disturbs_nothing(trial: &Trial) {
+pub(crate) fn a_clock_that_runs_backwards_disturbs_nothing(trial: &Trial<'_>) {
     trial.must(&trial.begin(&chain(), id(1), 0));
     let far = 10 * 365 * 86_400;
     let changes = [
@@ -70,7 +70,7 @@ pub(crate) fn a_clock_that_runs_backwards_disturbs_nothing(trial: &Trial) {
     assert_eq!((stored.updated_at(), stored.settled_at()), (at(far), Some(at(1))));
 }
 
-pub(crate) fn expiry_at_the_ends_of_the_range_is_neither_early_nor_late(trial: &Trial) {
+pub(crate) fn expiry_at_the_ends_of_the_range_is_neither_early_nor_late(trial: &Trial<'_>) {
     let (first, last) = (time(TIMES[0]), time(TIMES[5]));
     let new = |n| NewProcess::new(&chain()).request_id(id(n));
     trial.must(&trial.begin_at(new(1).expires_at(last), at(0)));

@@ -27,7 +27,7 @@ pub(crate) const HOSTILE: [&str; 14] = [
     "{\"json\": [1, null]}",
 ];
 
-pub(crate) fn what_is_acknowledged_is_seen_by_everybody(trial: &Trial) {
+pub(crate) fn what_is_acknowledged_is_seen_by_everybody(trial: &Trial<'_>) {
     let (ours, theirs) = (trial.store(), trial.another());
     let begin = trial.begin(&chain(), id(1), 0);
     let mut steps = vec![begin];
@@ -58,7 +58,7 @@ pub(crate) fn what_is_acknowledged_is_seen_by_everybody(trial: &Trial) {
     }
 }
 
-pub(crate) fn what_is_acknowledged_is_there_after_reopening(trial: &Trial) {
+pub(crate) fn what_is_acknowledged_is_there_after_reopening(trial: &Trial<'_>) {
     for n in 1..=20 {
         let begin = trial.begin(&chain(), id(n), i64::from(n));
         let ops = [begin, op(id(n), 30, Change::start(1)), op(id(n), 31, Change::complete(1))];
@@ -79,7 +79,7 @@ pub(crate) fn what_is_acknowledged_is_there_after_reopening(trial: &Trial) {
 }
 
 /// Every kind of state, progress and past attempt, with nothing left out.
-fn of_all_sorts(trial: &Trial, n: u32) -> Vec<Op> {
+fn of_all_sorts(trial: &Trial<'_>, n: u32) -> Vec<Op> {
     let names = ["complete", "skipped", "failed", "running", "pending", "retried", "complete"];
     let pipeline = Pipeline::new("all sorts", names).expect("the names are fine").parallel();
     let new = NewProcess::new(&pipeline)
@@ -114,7 +114,7 @@ fn of_all_sorts(trial: &Trial, n: u32) -> Vec<Op> {
     ops
 }
 
-pub(crate) fn every_part_of_a_record_is_kept(trial: &Trial) {
+pub(crate) fn every_part_of_a_record_is_kept(trial: &Trial<'_>) {
     // Each step is compared whole with what `Op::apply` made of it.
     for op in of_all_sorts(trial, 1) {
         trial.must(&op);
@@ -128,7 +128,7 @@ pub(crate) fn every_part_of_a_record_is_kept(trial: &Trial) {
     assert_eq!(process.chain().modules().len(), 7);
 }
 
-pub(crate) fn texts_of_any_content_are_kept_byte_for_byte(trial: &Trial) {
+pub(crate) fn texts_of_any_content_are_kept_byte_for_byte(trial: &Trial<'_>) {
     for (n, text) in (1..).zip(HOSTILE) {
         let pipeline = Pipeline::new(text, [text, text]).expect("the names are fine");
         let new = NewProcess::new(&pipeline)
@@ -156,7 +156,7 @@ pub(crate) fn texts_of_any_content_are_kept_byte_for_byte(trial: &Trial) {
     trial.must_hold_exactly_what_is_expected();
 }
 
-pub(crate) fn texts_as_long_as_their_limits_are_kept(trial: &Trial) {
+pub(crate) fn texts_as_long_as_their_limits_are_kept(trial: &Trial<'_>) {
     // Three bytes a character, so that a text cut by characters shows too.
     let long = |bytes: usize| {
         let mut text = "\u{20ac}".repeat(bytes / 3);
@@ -187,7 +187,7 @@ pub(crate) fn texts_as_long_as_their_limits_are_kept(trial: &Trial) {
     trial.must_hold_exactly_what_is_expected();
 }
 
-pub(crate) fn the_longest_chain_is_kept(trial: &Trial) {
+pub(crate) fn the_longest_chain_is_kept(trial: &Trial<'_>) {
     let names = (1..=limits::MODULES).map(|n| format!("module {n}"));
     let longest = Pipeline::new("longest", names).expect("the names are fine");
     let mut ops = vec![trial.begin(&longest, id(1), 0)];
@@ -199,7 +199,7 @@ pub(crate) fn the_longest_chain_is_kept(trial: &Trial) {
     assert_eq!(process.modules()[255].name(), "module 256");
 }
 
-pub(crate) fn half_an_op_is_never_seen(trial: &Trial) {
+pub(crate) fn half_an_op_is_never_seen(trial: &Trial<'_>) {
     // One op writes the same number everywhere: whoever reads two numbers has seen half of it.
     let write = |n: u32| {
         let n = n.to_string();

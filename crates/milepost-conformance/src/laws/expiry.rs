@@ -10,7 +10,7 @@ use crate::fixture::{at, chain, failure, file, id, micros_after, module_guard, o
 use crate::trial::{Trial, ok};
 
 /// Begins a process at noon that expires so many seconds later.
-fn begin_expiring(trial: &Trial, n: u32, seconds: i64) {
+fn begin_expiring(trial: &Trial<'_>, n: u32, seconds: i64) {
     let new = NewProcess::new(&chain()).request_id(id(n)).file_id(file(n));
     trial.must(&trial.begin_at(new.expires_at(at(seconds)), at(0)));
 }
@@ -23,7 +23,7 @@ fn op_at(n: u32, time: DateTime<Utc>, change: Change) -> Op {
 
 /// Purges, and sees that exactly what had expired is gone.
 #[track_caller]
-fn purge(trial: &Trial, time: DateTime<Utc>) -> usize {
+fn purge(trial: &Trial<'_>, time: DateTime<Utc>) -> usize {
     let purged = ok("purge", trial.store().purge(time, limits::PURGE));
     let expected = trial.expect_purged(time);
     assert_eq!(purged, expected, "left is purged, right had expired by {time}");
@@ -32,7 +32,7 @@ fn purge(trial: &Trial, time: DateTime<Utc>) -> usize {
     purged
 }
 
-pub(crate) fn reads_answer_what_is_stored_expired_or_not(trial: &Trial) {
+pub(crate) fn reads_answer_what_is_stored_expired_or_not(trial: &Trial<'_>) {
     begin_expiring(trial, 1, 100);
     trial.must(&op(id(1), 1, Change::start(1)));
     // Whatever came later to others, and whatever the store's own clock says.
@@ -52,7 +52,7 @@ pub(crate) fn reads_answer_what_is_stored_expired_or_not(trial: &Trial) {
     trial.must_hold_exactly_what_is_expected();
 }
 
-pub(crate) fn a_process_is_absent_from_the_moment_it_expires(trial: &Trial) {
+pub(crate) fn a_process_is_absent_from_the_moment_it_expires(trial: &Trial<'_>) {
     let (before, expiry) = (micros_after(at(100), -1), at(100));
     let changes = [
         Change::start(1),
@@ -78,7 +78,7 @@ pub(crate) fn a_process_is_absent_from_the_moment_it_expires(trial: &Trial) {
     }
 }
 
-pub(crate) fn an_expired_process_is_begun_anew(trial: &Trial) {
+pub(crate) fn an_expired_process_is_begun_anew(trial: &Trial<'_>) {
     for (n, time) in (1..).zip([at(100), micros_after(at(100), 1), at(10_000)]) {
         begin_expiring(trial, n, 100);
         trial.must(&op(id(n), 1, Change::complete(1)));
@@ -102,7 +102,7 @@ pub(crate) fn an_expired_process_is_begun_anew(trial: &Trial) {
     assert!(!applied.changed, "it has not expired yet");
 }
 
-pub(crate) fn an_expired_process_is_erased_by_an_erasure(trial: &Trial) {
+pub(crate) fn an_expired_process_is_erased_by_an_erasure(trial: &Trial<'_>) {
     for (n, time) in (1..).zip([at(50), at(100), at(10_000)]) {
         begin_expiring(trial, n, 100);
         let erased = trial.must(&op_at(n, time, Change::erase()));
@@ -112,7 +112,7 @@ pub(crate) fn an_expired_process_is_erased_by_an_erasure(trial: &Trial) {
     trial.must_hold_exactly_what_is_expected();
 }
 
-pub(crate) fn an_extension_before_the_expiry_wins(trial: &Trial) {
+pub(crate) fn an_extension_before_the_expiry_wins(trial: &Trial<'_>) {
     begin_expiring(trial, 1, 100);
     // An op that happened after the expiry finds nothing; the extension comes last, but happened before it.
     assert_eq!(trial.one(&op(id(1), 150, Change::start(1))), Err(Rejection::NotFound));
@@ -125,7 +125,7 @@ pub(crate) fn an_extension_before_the_expiry_wins(trial: &Trial) {
     assert_eq!(purge(trial, at(500)), 1);
 }
 
-pub(crate) fn purge_takes_what_has_expired_and_nothing_else(trial: &Trial) {
+pub(crate) fn purge_takes_what_has_expired_and_nothing_else(trial: &Trial<'_>) {
     for (n, seconds) in (1..).zip([100, 101, 200, 300]) {
         begin_expiring(trial, n, seconds);
     }
@@ -140,7 +140,7 @@ pub(crate) fn purge_takes_what_has_expired_and_nothing_else(trial: &Trial) {
     assert!(trial.read(id(5)).is_some(), "it never expires");
 }
 
-pub(crate) fn purge_takes_at_most_its_limit(trial: &Trial) {
+pub(crate) fn purge_takes_at_most_its_limit(trial: &Trial<'_>) {
     for n in 0..20 {
         begin_expiring(trial, n, 100 + i64::from(n % 3));
     }
@@ -159,7 +159,7 @@ pub(crate) fn purge_takes_at_most_its_limit(trial: &Trial) {
     trial.must_hold_exactly_what_is_expected();
 }
 
-pub(crate) fn purge_leaves_what_was_extended_or_begun_anew(trial: &Trial) {
+pub(crate) fn purge_leaves_what_was_extended_or_begun_anew(trial: &Trial<'_>) {
     for n in 1..=5 {
         begin_expiring(trial, n, 100);
     }
@@ -178,7 +178,7 @@ pub(crate) fn purge_leaves_what_was_extended_or_begun_anew(trial: &Trial) {
     assert!(trial.read(id(2)).is_some(), "it was made to never expire");
 }
 
-pub(crate) fn what_is_purged_is_nowhere(trial: &Trial) {
+pub(crate) fn what_is_purged_is_nowhere(trial: &Trial<'_>) {
     begin_expiring(trial, 1, 100);
     begin_expiring(trial, 2, 200);
     trial.must(&op(id(1), 1, Change::start(1)));
@@ -195,7 +195,7 @@ pub(crate) fn what_is_purged_is_nowhere(trial: &Trial) {
 
 /// Sees that process `n`, of file `n`, is in no read, version, list or count.
 #[track_caller]
-fn is_nowhere(trial: &Trial, n: u32) {
+fn is_nowhere(trial: &Trial<'_>, n: u32) {
     let store = trial.store();
     assert_eq!(trial.read(id(n)), None, "it is still read");
     assert_eq!(ok("read_many", store.read_many(&[id(n), id(n)])), [None, None], "still read");
@@ -219,7 +219,7 @@ fn is_nowhere(trial: &Trial, n: u32) {
     }
 }
 
-pub(crate) fn what_is_erased_is_nowhere(trial: &Trial) {
+pub(crate) fn what_is_erased_is_nowhere(trial: &Trial<'_>) {
     let changes = [Change::start(1), Change::cancel(""), Change::fail(1, failure())];
     for (n, change) in (1..).zip(changes) {
         begin_expiring(trial, n, 1000);
@@ -238,7 +238,7 @@ pub(crate) fn what_is_erased_is_nowhere(trial: &Trial) {
     assert_eq!(ok("count", store.count(&Filter::new())).total(), 0, "counted after all was erased");
 }
 
-pub(crate) fn what_is_erased_is_on_no_later_page(trial: &Trial) {
+pub(crate) fn what_is_erased_is_on_no_later_page(trial: &Trial<'_>) {
     let one = Pipeline::new("one", ["module"]).expect("the names are fine");
     let begins = (0..9).map(|n| trial.begin(&one, id(n), i64::from(n))).collect::<Vec<_>>();
     trial.send(&begins);
@@ -260,7 +260,7 @@ pub(crate) fn what_is_erased_is_on_no_later_page(trial: &Trial) {
 
 /// Wipes until it is settled, and sees that it is within a bounded number of calls.
 #[track_caller]
-fn wipe(trial: &Trial, level: WipeLevel) {
+fn wipe(trial: &Trial<'_>, level: WipeLevel) {
     const CALLS: usize = 1_000;
     let mut reason = String::new();
     for _ in 0..CALLS {
@@ -279,7 +279,7 @@ fn wipe(trial: &Trial, level: WipeLevel) {
     panic!("wipe: after {CALLS} calls and with nobody reading it is still pending: {reason}");
 }
 
-pub(crate) fn a_wipe_comes_to_its_end(trial: &Trial) {
+pub(crate) fn a_wipe_comes_to_its_end(trial: &Trial<'_>) {
     wipe(trial, WipeLevel::Files);
     for round in 0..3 {
         let begins = (0..10).map(|n| trial.begin(&chain(), id(n), round)).collect::<Vec<_>>();
@@ -293,7 +293,7 @@ pub(crate) fn a_wipe_comes_to_its_end(trial: &Trial) {
     }
 }
 
-pub(crate) fn a_wipe_takes_nothing_that_was_not_erased(trial: &Trial) {
+pub(crate) fn a_wipe_takes_nothing_that_was_not_erased(trial: &Trial<'_>) {
     for n in 0..12 {
         begin_expiring(trial, n, 1000);
         trial.must(&op(id(n), 1, Change::start(1)));

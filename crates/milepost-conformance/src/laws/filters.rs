@@ -11,14 +11,14 @@ use crate::laws::durable::HOSTILE;
 use crate::trial::{Trial, ids, ok};
 
 /// Begins one process, a second after the one before.
-fn begin(trial: &Trial, n: u32, new: impl FnOnce(NewProcess) -> NewProcess) {
+fn begin(trial: &Trial<'_>, n: u32, new: impl FnOnce(NewProcess) -> NewProcess) {
     let base = NewProcess::new(&chain()).request_id(id(n));
     trial.must(&trial.begin_at(new(base), at(i64::from(n))));
 }
 
 /// Sees that the filter takes exactly these, in lists and in counts.
 #[track_caller]
-fn takes(trial: &Trial, filter: &Filter, numbers: &[u32]) {
+fn takes(trial: &Trial<'_>, filter: &Filter, numbers: &[u32]) {
     let listed = ids(&trial.walk(filter, Order::OldestFirst, limits::PAGE));
     let expected = numbers.iter().map(|n| id(*n)).collect::<Vec<RequestId>>();
     assert_eq!(listed, expected, "left is listed, right is to be: {filter:?}");
@@ -35,7 +35,7 @@ fn term(term: Term) -> Filter {
 /// Names that a pattern, a fold of case or a collation takes for one another.
 const ALIKE: [&str; 9] = ["a_c", "abc", "a%c", "ABC", "a*c", "abcd", "a[b]c", "ab", "a\u{e9}c"];
 
-pub(crate) fn the_pipeline_is_taken_exactly(trial: &Trial) {
+pub(crate) fn the_pipeline_is_taken_exactly(trial: &Trial<'_>) {
     for (n, name) in (0..).zip(ALIKE.iter().chain(&HOSTILE)) {
         let pipeline = Pipeline::new(name, ["module"]).expect("the names are fine");
         let new = NewProcess::new(&pipeline).request_id(id(n));
@@ -47,7 +47,7 @@ pub(crate) fn the_pipeline_is_taken_exactly(trial: &Trial) {
     takes(trial, &term(Term::Pipeline("a".into())), &[]);
 }
 
-pub(crate) fn any_of_the_given_statuses_is_taken(trial: &Trial) {
+pub(crate) fn any_of_the_given_statuses_is_taken(trial: &Trial<'_>) {
     for n in 0..8 {
         begin(trial, n, |new| new);
         let changes = match n % 4 {
@@ -77,7 +77,7 @@ pub(crate) fn any_of_the_given_statuses_is_taken(trial: &Trial) {
     takes(trial, &term(Term::Status(vec![Cancelled])), &[3, 4, 7]);
 }
 
-pub(crate) fn the_file_is_taken_by_its_id(trial: &Trial) {
+pub(crate) fn the_file_is_taken_by_its_id(trial: &Trial<'_>) {
     for n in 0..4 {
         begin(trial, n, |new| new.file_id(file(n % 2)));
     }
@@ -86,7 +86,7 @@ pub(crate) fn the_file_is_taken_by_its_id(trial: &Trial) {
     takes(trial, &term(Term::FileId(file(2))), &[]);
 }
 
-pub(crate) fn the_file_name_is_taken_exactly(trial: &Trial) {
+pub(crate) fn the_file_name_is_taken_exactly(trial: &Trial<'_>) {
     for (n, name) in (0..).zip(ALIKE.iter().chain(&HOSTILE)) {
         begin(trial, n, |new| new.file_name(name));
     }
@@ -96,7 +96,7 @@ pub(crate) fn the_file_name_is_taken_exactly(trial: &Trial) {
     takes(trial, &term(Term::FileName("a".into())), &[]);
 }
 
-pub(crate) fn a_prefix_of_the_file_name_is_taken_byte_by_byte(trial: &Trial) {
+pub(crate) fn a_prefix_of_the_file_name_is_taken_byte_by_byte(trial: &Trial<'_>) {
     for (n, name) in (0..).zip(ALIKE.iter().chain(&HOSTILE)) {
         begin(trial, n, |new| new.file_name(name));
     }
@@ -117,7 +117,7 @@ pub(crate) fn a_prefix_of_the_file_name_is_taken_byte_by_byte(trial: &Trial) {
     }
 }
 
-pub(crate) fn the_highest_prefixes_end_nowhere_too_early(trial: &Trial) {
+pub(crate) fn the_highest_prefixes_end_nowhere_too_early(trial: &Trial<'_>) {
     // A range of texts that ends at "the next prefix" has none to end at here.
     let names = ["\u{10ffff}", "\u{10ffff}\u{10ffff}", "\u{10fffe}z", "\u{d7ff}a", "\u{e000}a"];
     for (n, name) in (0..).zip(names) {
@@ -130,7 +130,7 @@ pub(crate) fn the_highest_prefixes_end_nowhere_too_early(trial: &Trial) {
     takes(trial, &prefix("\u{e000}"), &[4]);
 }
 
-pub(crate) fn the_directory_is_taken_exactly(trial: &Trial) {
+pub(crate) fn the_directory_is_taken_exactly(trial: &Trial<'_>) {
     for (n, path) in (0..).zip(ALIKE.iter().chain(&HOSTILE)) {
         begin(trial, n, |new| new.symbolic_directory_path(path));
     }
@@ -140,7 +140,7 @@ pub(crate) fn the_directory_is_taken_exactly(trial: &Trial) {
     takes(trial, &term(Term::Directory("/etc".into())), &[]);
 }
 
-pub(crate) fn under_a_directory_is_all_below_it_and_nothing_beside(trial: &Trial) {
+pub(crate) fn under_a_directory_is_all_below_it_and_nothing_beside(trial: &Trial<'_>) {
     let paths = [
         "/a", "/a/b", "/ab", "/a/b/c", "/A/b", "/a%/b", "/a_/b", "/axb", "/", "/a/", "b", "/a0", "/a-b",
         "/a.b",
@@ -160,7 +160,7 @@ pub(crate) fn under_a_directory_is_all_below_it_and_nothing_beside(trial: &Trial
     takes(trial, &under("/none"), &[]);
 }
 
-pub(crate) fn a_tag_is_taken_by_name_and_value_together(trial: &Trial) {
+pub(crate) fn a_tag_is_taken_by_name_and_value_together(trial: &Trial<'_>) {
     begin(trial, 0, |new| new.tag("author", "melville").tag("year", "1851"));
     begin(trial, 1, |new| new.tag("author", "Melville").tag("year", "1851"));
     begin(trial, 2, |new| new.tag("author", "1851").tag("year", "melville"));
@@ -190,7 +190,7 @@ pub(crate) fn a_tag_is_taken_by_name_and_value_together(trial: &Trial) {
 }
 
 /// Holds a term on times against processes 0 to 4, of the moments 0 to 4 in `times`.
-fn takes_ranges(trial: &Trial, times: [DateTime<Utc>; 5], term_of: fn(TimeRange) -> Term) {
+fn takes_ranges(trial: &Trial<'_>, times: [DateTime<Utc>; 5], term_of: fn(TimeRange) -> Term) {
     use std::ops::Bound::{Excluded, Included, Unbounded};
     let ranges = [
         ((Included(times[1]), Excluded(times[3])), &[1, 2][..]),
@@ -215,7 +215,7 @@ fn moments() -> [DateTime<Utc>; 5] {
     [at(0), micros_after(at(5), -1), at(5), micros_after(at(5), 1), at(9)]
 }
 
-pub(crate) fn created_takes_a_range_of_times(trial: &Trial) {
+pub(crate) fn created_takes_a_range_of_times(trial: &Trial<'_>) {
     for (n, time) in (0..).zip(moments()) {
         trial.must(&trial.begin_at(NewProcess::new(&chain()).request_id(id(n)), time));
         trial.must(&op(id(n), 50, Change::start(1)));
@@ -223,7 +223,7 @@ pub(crate) fn created_takes_a_range_of_times(trial: &Trial) {
     takes_ranges(trial, moments(), Term::Created);
 }
 
-pub(crate) fn updated_takes_a_range_of_times(trial: &Trial) {
+pub(crate) fn updated_takes_a_range_of_times(trial: &Trial<'_>) {
     for (n, time) in (0..).zip(moments()) {
         trial.must(&trial.begin_at(NewProcess::new(&chain()).request_id(id(n)), at(i64::from(n) - 60)));
         let mut start = op(id(n), 0, Change::start(1));
@@ -233,7 +233,7 @@ pub(crate) fn updated_takes_a_range_of_times(trial: &Trial) {
     takes_ranges(trial, moments(), Term::Updated);
 }
 
-pub(crate) fn settled_takes_a_range_of_times_and_nothing_ongoing(trial: &Trial) {
+pub(crate) fn settled_takes_a_range_of_times_and_nothing_ongoing(trial: &Trial<'_>) {
     for (n, time) in (0..).zip(moments()) {
         trial.must(&trial.begin_at(NewProcess::new(&chain()).request_id(id(n)), at(i64::from(n) - 60)));
         let mut end = op(id(n), 0, Change::cancel(""));
@@ -247,7 +247,7 @@ pub(crate) fn settled_takes_a_range_of_times_and_nothing_ongoing(trial: &Trial) 
     takes(trial, &term(Term::Settled(TimeRange::new(..))), &[0, 1, 2, 3]);
 }
 
-pub(crate) fn visible_at_hides_what_has_expired_by_then(trial: &Trial) {
+pub(crate) fn visible_at_hides_what_has_expired_by_then(trial: &Trial<'_>) {
     begin(trial, 0, |new| new);
     begin(trial, 1, |new| new.expires_at(at(100)));
     begin(trial, 2, |new| new.expires_at(micros_after(at(100), 1)));
@@ -269,7 +269,7 @@ pub(crate) fn visible_at_hides_what_has_expired_by_then(trial: &Trial) {
     takes(trial, &prefix.visible_at(at(150)), &[0, 3, 4]);
 }
 
-pub(crate) fn every_term_of_a_filter_must_hold(trial: &Trial) {
+pub(crate) fn every_term_of_a_filter_must_hold(trial: &Trial<'_>) {
     for n in 0..32 {
         let name = if n & 1 == 0 { "a.pdf" } else { "b.pdf" };
         let path = if n & 2 == 0 { "/in" } else { "/out/x" };
@@ -310,7 +310,7 @@ pub(crate) fn every_term_of_a_filter_must_hold(trial: &Trial) {
     takes(trial, &all, &[26]);
 }
 
-pub(crate) fn a_changed_process_is_found_by_what_it_is_now(trial: &Trial) {
+pub(crate) fn a_changed_process_is_found_by_what_it_is_now(trial: &Trial<'_>) {
     begin(trial, 0, |new| new.file_name("old.pdf").symbolic_directory_path("/old").tag("a", "old"));
     let update = Update::new()
         .file_name("new.pdf")

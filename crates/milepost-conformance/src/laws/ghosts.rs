@@ -23,7 +23,7 @@ fn one_of_each_change(n: u32, seconds: i64) -> Vec<Op> {
     changes.into_iter().map(|change| op(id(n), seconds, change)).collect()
 }
 
-pub(crate) fn create_never_overwrites(trial: &Trial) {
+pub(crate) fn create_never_overwrites(trial: &Trial<'_>) {
     let new = NewProcess::new(&chain()).request_id(id(1));
     trial.must(&trial.begin_at(new.clone().file_id(file(1)).file_name("first.pdf"), at(0)));
     trial.must(&op(id(1), 1, Change::start(1)));
@@ -53,7 +53,7 @@ pub(crate) fn create_never_overwrites(trial: &Trial) {
     }
 }
 
-pub(crate) fn nothing_but_a_creation_makes_a_process_exist(trial: &Trial) {
+pub(crate) fn nothing_but_a_creation_makes_a_process_exist(trial: &Trial<'_>) {
     let mut ops = one_of_each_change(1, 0);
     ops.push(op(id(1), 0, Change::erase()));
     for op in &ops {
@@ -66,7 +66,7 @@ pub(crate) fn nothing_but_a_creation_makes_a_process_exist(trial: &Trial) {
     trial.must_list_as_expected(&Filter::new());
 }
 
-pub(crate) fn a_late_op_for_an_erased_process_is_not_found(trial: &Trial) {
+pub(crate) fn a_late_op_for_an_erased_process_is_not_found(trial: &Trial<'_>) {
     trial.send(&[trial.begin(&chain(), id(1), 0), op(id(1), 1, Change::start(1))]);
     let last = trial.stored(id(1));
     let erased = trial.one(&op(id(1), 2, Change::erase())).expect("it is there");
@@ -81,7 +81,7 @@ pub(crate) fn a_late_op_for_an_erased_process_is_not_found(trial: &Trial) {
     trial.must_list_as_expected(&Filter::new());
 }
 
-pub(crate) fn late_ops_are_not_found_even_after_the_id_was_begun_anew(trial: &Trial) {
+pub(crate) fn late_ops_are_not_found_even_after_the_id_was_begun_anew(trial: &Trial<'_>) {
     trial.send(&[trial.begin(&chain(), id(1), 0), op(id(1), 1, Change::start(1))]);
     let erased = trial.stored(id(1));
     trial.send(&[op(id(1), 2, Change::erase()), trial.begin(&chain(), id(1), 3)]);
@@ -101,7 +101,7 @@ pub(crate) fn late_ops_are_not_found_even_after_the_id_was_begun_anew(trial: &Tr
     }
 }
 
-pub(crate) fn an_id_begun_anew_has_nothing_of_the_one_before(trial: &Trial) {
+pub(crate) fn an_id_begun_anew_has_nothing_of_the_one_before(trial: &Trial<'_>) {
     let new = NewProcess::new(&chain()).request_id(id(1)).file_id(file(1));
     trial.send(&[
         trial.begin_at(new.clone().file_name("old.pdf").tag("state", "old"), at(0)),

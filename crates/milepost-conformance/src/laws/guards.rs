@@ -7,7 +7,7 @@ use crate::trial::Trial;
 
 /// Sees that the op is `Ok`, and changed nothing.
 #[track_caller]
-fn changes_nothing(trial: &Trial, op: &Op) {
+fn changes_nothing(trial: &Trial<'_>, op: &Op) {
     let before = trial.stored(op.id);
     let applied = trial.must(op);
     assert!(!applied.changed, "got a change from {op:?}");
@@ -16,7 +16,7 @@ fn changes_nothing(trial: &Trial, op: &Op) {
 }
 
 #[track_caller]
-fn is_stale(trial: &Trial, op: &Op, guard: GuardKind, given: u64, current: u64) {
+fn is_stale(trial: &Trial<'_>, op: &Op, guard: GuardKind, given: u64, current: u64) {
     let before = trial.stored(op.id);
     let stale = Rejection::Stale {
         guard,
@@ -28,7 +28,7 @@ fn is_stale(trial: &Trial, op: &Op, guard: GuardKind, given: u64, current: u64) 
 }
 
 #[track_caller]
-fn is_illegal(trial: &Trial, op: &Op) {
+fn is_illegal(trial: &Trial<'_>, op: &Op) {
     let before = trial.stored(op.id);
     let verdict = trial.one(op);
     let illegal = matches!(verdict, Err(Rejection::Illegal { .. }));
@@ -37,7 +37,7 @@ fn is_illegal(trial: &Trial, op: &Op) {
 }
 
 /// A process whose first module was retried in its first run, and which failed and was rerun.
-fn in_its_second_run(trial: &Trial) -> std::sync::Arc<Process> {
+fn in_its_second_run(trial: &Trial<'_>) -> std::sync::Arc<Process> {
     let steps = [
         Change::start(1),
         Change::retry(1, failure()),
@@ -52,7 +52,7 @@ fn in_its_second_run(trial: &Trial) -> std::sync::Arc<Process> {
     trial.stored(id(1))
 }
 
-pub(crate) fn a_guard_that_holds_lets_the_op_pass(trial: &Trial) {
+pub(crate) fn a_guard_that_holds_lets_the_op_pass(trial: &Trial<'_>) {
     let process = in_its_second_run(trial);
     let guard = module_guard(&process, 2).revision(process.revision());
     assert!(trial.must(&op(id(1), 10, Change::start(2)).guarded(guard)).changed);
@@ -67,7 +67,7 @@ pub(crate) fn a_guard_that_holds_lets_the_op_pass(trial: &Trial) {
     assert!(trial.must(&op(id(1), 14, Change::erase()).guarded(run_guard(&trial.stored(id(1))))).changed);
 }
 
-pub(crate) fn another_born_is_not_found(trial: &Trial) {
+pub(crate) fn another_born_is_not_found(trial: &Trial<'_>) {
     let process = in_its_second_run(trial);
     let born = process.version().born.wrapping_add(1);
     let changes = [
@@ -89,7 +89,7 @@ pub(crate) fn another_born_is_not_found(trial: &Trial) {
     }
 }
 
-pub(crate) fn a_passed_attempt_changes_nothing(trial: &Trial) {
+pub(crate) fn a_passed_attempt_changes_nothing(trial: &Trial<'_>) {
     in_its_second_run(trial);
     let first = |module, change: Change| {
         let _: usize = module;
@@ -114,7 +114,7 @@ pub(crate) fn a_passed_attempt_changes_nothing(trial: &Trial) {
     }
 }
 
-pub(crate) fn a_passed_run_changes_nothing(trial: &Trial) {
+pub(crate) fn a_passed_run_changes_nothing(trial: &Trial<'_>) {
     in_its_second_run(trial);
     let first = |change| op(id(1), 10, change).guarded(Guard::new().run(1));
     changes_nothing(trial, &first(Change::rerun()));
@@ -132,7 +132,7 @@ pub(crate) fn a_passed_run_changes_nothing(trial: &Trial) {
     changes_nothing(trial, &second);
 }
 
-pub(crate) fn a_passed_revision_changes_nothing(trial: &Trial) {
+pub(crate) fn a_passed_revision_changes_nothing(trial: &Trial<'_>) {
     trial.must(&trial.begin(&chain(), id(1), 0));
     trial.must(&op(id(1), 1, Change::progress(1, Progress::of(1, 2))));
     let named = Change::update(Update::new().file_name("new.pdf"));
@@ -148,7 +148,7 @@ pub(crate) fn a_passed_revision_changes_nothing(trial: &Trial) {
     }
 }
 
-pub(crate) fn a_guard_on_what_has_not_come_is_illegal(trial: &Trial) {
+pub(crate) fn a_guard_on_what_has_not_come_is_illegal(trial: &Trial<'_>) {
     let process = in_its_second_run(trial);
     let future = [
         Guard::new().run(process.run() + 1),
@@ -165,7 +165,7 @@ pub(crate) fn a_guard_on_what_has_not_come_is_illegal(trial: &Trial) {
     is_illegal(trial, &op(id(1), 10, Change::erase()).guarded(Guard::new().revision(u64::MAX)));
 }
 
-pub(crate) fn an_attempt_guard_on_a_change_of_the_whole_process_is_illegal(trial: &Trial) {
+pub(crate) fn an_attempt_guard_on_a_change_of_the_whole_process_is_illegal(trial: &Trial<'_>) {
     let process = in_its_second_run(trial);
     let whole = [
         Change::cancel("called off"),
@@ -180,7 +180,7 @@ pub(crate) fn an_attempt_guard_on_a_change_of_the_whole_process_is_illegal(trial
     }
 }
 
-pub(crate) fn guards_on_a_creation_are_ignored(trial: &Trial) {
+pub(crate) fn guards_on_a_creation_are_ignored(trial: &Trial<'_>) {
     let guard = Guard::new().born(7).run(8).attempt(9).revision(10);
     let begin = trial.begin(&chain(), id(1), 0).guarded(guard);
     let applied = trial.must(&begin);

@@ -14,7 +14,7 @@ use crate::trial::{Trial, ids};
 const ORDERS: [Order; 2] = [Order::NewestFirst, Order::OldestFirst];
 
 /// Begins processes that share moments in all ways, and brings every third to an end.
-fn crowd(trial: &Trial, count: u32) {
+fn crowd(trial: &Trial<'_>, count: u32) {
     let seconds = |n: u32| i64::from(n * 7 % 5);
     let ops = (0..count).map(|n| trial.begin(&chain(), id(n), seconds(n))).collect::<Vec<_>>();
     trial.send(&ops);
@@ -23,7 +23,7 @@ fn crowd(trial: &Trial, count: u32) {
 }
 
 /// What must be listed, in this order.
-fn expected(trial: &Trial, filter: &Filter, order: Order, count: u32) -> Vec<RequestId> {
+fn expected(trial: &Trial<'_>, filter: &Filter, order: Order, count: u32) -> Vec<RequestId> {
     let mut places = (0..count)
         .filter_map(|n| trial.expected(id(n)))
         .filter(|process| filter.matches(process))
@@ -36,7 +36,7 @@ fn expected(trial: &Trial, filter: &Filter, order: Order, count: u32) -> Vec<Req
     places.into_iter().map(|(_, id)| id).collect()
 }
 
-pub(crate) fn lists_go_by_the_time_of_creation(trial: &Trial) {
+pub(crate) fn lists_go_by_the_time_of_creation(trial: &Trial<'_>) {
     // Begun in another order than they are created; the ids say nothing.
     let times = [at(5), at(-5), micros_after(at(5), 1), at(0), micros_after(at(5), -1)];
     for (n, time) in (0..).zip(times) {
@@ -53,7 +53,7 @@ pub(crate) fn lists_go_by_the_time_of_creation(trial: &Trial) {
     assert_eq!(listed, oldest_first, "left is listed, newest first and turned about");
 }
 
-pub(crate) fn what_began_at_once_is_listed_by_the_bytes_of_its_id(trial: &Trial) {
+pub(crate) fn what_began_at_once_is_listed_by_the_bytes_of_its_id(trial: &Trial<'_>) {
     // Signed, little-endian or textual comparisons order these otherwise.
     let numbers = [
         0,
@@ -78,7 +78,7 @@ pub(crate) fn what_began_at_once_is_listed_by_the_bytes_of_its_id(trial: &Trial)
     assert_eq!(listed, ids_by_bytes, "left is listed, newest first");
 }
 
-pub(crate) fn a_walk_in_pages_of_any_size_shows_everything_once(trial: &Trial) {
+pub(crate) fn a_walk_in_pages_of_any_size_shows_everything_once(trial: &Trial<'_>) {
     const COUNT: u32 = 23;
     crowd(trial, COUNT);
     let failed = Filter::new().with(Term::Status(vec![OverallStatus::Failed]));
@@ -94,7 +94,7 @@ pub(crate) fn a_walk_in_pages_of_any_size_shows_everything_once(trial: &Trial) {
     }
 }
 
-pub(crate) fn a_list_goes_on_behind_any_place(trial: &Trial) {
+pub(crate) fn a_list_goes_on_behind_any_place(trial: &Trial<'_>) {
     const COUNT: u32 = 12;
     crowd(trial, COUNT);
     let place = |seconds, id| Place {
@@ -128,7 +128,7 @@ pub(crate) fn a_list_goes_on_behind_any_place(trial: &Trial) {
     }
 }
 
-pub(crate) fn others_do_not_disturb_a_walk(trial: &Trial) {
+pub(crate) fn others_do_not_disturb_a_walk(trial: &Trial<'_>) {
     const COUNT: u32 = 24;
     let filter = Filter::new().with(Term::Pipeline("invoice-ocr".into()));
     for (round, order) in (0..).zip(ORDERS) {
@@ -164,7 +164,7 @@ pub(crate) fn others_do_not_disturb_a_walk(trial: &Trial) {
 }
 
 /// Begins, erases and changes processes before and behind where a walk stands.
-fn meddle(trial: &Trial, base: u32, turn: u32, shown: &[std::sync::Arc<Process>]) {
+fn meddle(trial: &Trial<'_>, base: u32, turn: u32, shown: &[std::sync::Arc<Process>]) {
     let odd = |n: u32| id(base + 2 * n + 1);
     let early = trial.begin(&chain(), id(base + 500 + 2 * turn), -1);
     let late = trial.begin(&chain(), id(base + 501 + 2 * turn), i64::from(turn % 7));
@@ -179,7 +179,7 @@ fn meddle(trial: &Trial, base: u32, turn: u32, shown: &[std::sync::Arc<Process>]
     trial.send(&ops);
 }
 
-pub(crate) fn what_is_listed_is_what_is_read(trial: &Trial) {
+pub(crate) fn what_is_listed_is_what_is_read(trial: &Trial<'_>) {
     crowd(trial, 6);
     trial.send(&[
         op(id(1), 9, Change::start(1)),
@@ -194,7 +194,7 @@ pub(crate) fn what_is_listed_is_what_is_read(trial: &Trial) {
     }
 }
 
-pub(crate) fn nothing_is_listed_of_an_empty_store(trial: &Trial) {
+pub(crate) fn nothing_is_listed_of_an_empty_store(trial: &Trial<'_>) {
     trial.must_list_as_expected(&Filter::new());
     trial.must_list_as_expected(&Filter::new().with(Term::FileName("invoice.pdf".into())));
     trial.must_list_as_expected(&Filter::new().visible_at(at(0)));

@@ -11,7 +11,7 @@ use crate::fixture::{at, chain, failure, id, op, side_by_side, time};
 use crate::trial::Trial;
 
 /// Begins a process, and brings it where a law starts.
-fn begun(trial: &Trial, pipeline: &Pipeline, n: u32, changes: &[Change]) -> RequestId {
+fn begun(trial: &Trial<'_>, pipeline: &Pipeline, n: u32, changes: &[Change]) -> RequestId {
     trial.must(&trial.begin(pipeline, id(n), 0));
     for (second, change) in (1..).zip(changes) {
         trial.must(&op(id(n), second, change.clone()));
@@ -19,13 +19,13 @@ fn begun(trial: &Trial, pipeline: &Pipeline, n: u32, changes: &[Change]) -> Requ
     id(n)
 }
 
-fn kinds(trial: &Trial, id: RequestId) -> Vec<ModuleStateKind> {
+fn kinds(trial: &Trial<'_>, id: RequestId) -> Vec<ModuleStateKind> {
     trial.stored(id).modules().iter().map(|module| module.state().kind()).collect()
 }
 
 /// Sees that each change is rejected with this, and nothing else happens.
 #[track_caller]
-fn all_are_rejected(trial: &Trial, id: RequestId, changes: &[Change], rejection: &Rejection) {
+fn all_are_rejected(trial: &Trial<'_>, id: RequestId, changes: &[Change], rejection: &Rejection) {
     let before = trial.stored(id);
     for change in changes {
         let verdict = trial.one(&op(id, 100, change.clone()));
@@ -35,7 +35,7 @@ fn all_are_rejected(trial: &Trial, id: RequestId, changes: &[Change], rejection:
 }
 
 #[track_caller]
-fn all_are_illegal(trial: &Trial, id: RequestId, changes: &[Change]) {
+fn all_are_illegal(trial: &Trial<'_>, id: RequestId, changes: &[Change]) {
     let before = trial.stored(id);
     for change in changes {
         let verdict = trial.one(&op(id, 100, change.clone()));
@@ -56,7 +56,7 @@ fn out_of_pending(module: usize) -> [Change; 5] {
     ]
 }
 
-pub(crate) fn a_module_waits_for_those_before_it(trial: &Trial) {
+pub(crate) fn a_module_waits_for_those_before_it(trial: &Trial<'_>) {
     let id = begun(trial, &chain(), 1, &[]);
     let waits = |module, waits_for| Rejection::OutOfOrder { module, waits_for };
     all_are_rejected(trial, id, &out_of_pending(2), &waits(2, 1));
@@ -69,7 +69,7 @@ pub(crate) fn a_module_waits_for_those_before_it(trial: &Trial) {
     trial.must(&op(id, 4, Change::start(3)));
 }
 
-pub(crate) fn a_parallel_module_waits_for_none(trial: &Trial) {
+pub(crate) fn a_parallel_module_waits_for_none(trial: &Trial<'_>) {
     for (n, change) in (1..).zip(out_of_pending(3)) {
         let id = begun(trial, &side_by_side(), n, &[Change::start(2)]);
         let applied = trial.must(&op(id, 5, change.clone()));
@@ -77,7 +77,7 @@ pub(crate) fn a_parallel_module_waits_for_none(trial: &Trial) {
     }
 }
 
-pub(crate) fn the_overall_status_folds_the_modules(trial: &Trial) {
+pub(crate) fn the_overall_status_folds_the_modules(trial: &Trial<'_>) {
     let done = [Change::complete(1), Change::skip(2, "not needed"), Change::complete(3)];
     let id = begun(trial, &side_by_side(), 1, &done[..2]);
     let ongoing = trial.stored(id);
@@ -99,7 +99,7 @@ pub(crate) fn the_overall_status_folds_the_modules(trial: &Trial) {
     trial.must_hold_exactly_what_is_expected();
 }
 
-pub(crate) fn in_a_settled_process_nothing_starts_skips_or_retries(trial: &Trial) {
+pub(crate) fn in_a_settled_process_nothing_starts_skips_or_retries(trial: &Trial<'_>) {
     let failed = [Change::start(2), Change::fail(1, failure())];
     let id = begun(trial, &side_by_side(), 1, &failed);
     let status = OverallStatus::Failed;
@@ -118,7 +118,7 @@ pub(crate) fn in_a_settled_process_nothing_starts_skips_or_retries(trial: &Trial
     all_are_rejected(trial, id, &[Change::start(3)], &Rejection::Settled { status });
 }
 
-pub(crate) fn the_first_failure_is_the_one_that_is_blamed(trial: &Trial) {
+pub(crate) fn the_first_failure_is_the_one_that_is_blamed(trial: &Trial<'_>) {
     let first = Failure::new("First", "the first to be applied");
     let changes = [Change::start(1), Change::start(2), Change::fail(2, first)];
     let id = begun(trial, &side_by_side(), 1, &changes);
@@ -130,7 +130,7 @@ pub(crate) fn the_first_failure_is_the_one_that_is_blamed(trial: &Trial) {
     assert_eq!((blame.module.map(|module| module.position()), blame.at), (Some(2), at(3)));
 }
 
-pub(crate) fn cancel_calls_off_what_is_unfinished(trial: &Trial) {
+pub(crate) fn cancel_calls_off_what_is_unfinished(trial: &Trial<'_>) {
     let changes = [Change::complete(1), Change::start(2)];
     let id = begun(trial, &chain(), 1, &changes);
     let applied = trial.must(&op(id, 5, Change::cancel("no longer wanted")));
@@ -155,7 +155,7 @@ pub(crate) fn cancel_calls_off_what_is_unfinished(trial: &Trial) {
     assert_eq!(blame.module, None, "two were running: neither is to blame");
 }
 
-pub(crate) fn what_is_complete_or_failed_cannot_be_cancelled(trial: &Trial) {
+pub(crate) fn what_is_complete_or_failed_cannot_be_cancelled(trial: &Trial<'_>) {
     let complete = [1, 2, 3].map(Change::complete);
     let id = begun(trial, &chain(), 1, &complete);
     let status = OverallStatus::Complete;
@@ -165,7 +165,7 @@ pub(crate) fn what_is_complete_or_failed_cannot_be_cancelled(trial: &Trial) {
     all_are_rejected(trial, id, &[Change::cancel("")], &Rejection::Settled { status });
 }
 
-pub(crate) fn rerun_takes_up_what_did_not_get_done(trial: &Trial) {
+pub(crate) fn rerun_takes_up_what_did_not_get_done(trial: &Trial<'_>) {
     let names = ["done", "left out", "failed", "at work", "not begun"];
     let pipeline = Pipeline::new("all states", names).expect("the names are fine").parallel();
     let changes = [
@@ -197,14 +197,14 @@ pub(crate) fn rerun_takes_up_what_did_not_get_done(trial: &Trial) {
     assert_eq!((past.started(), past.run(), process.run()), (None, 2, 3));
 }
 
-pub(crate) fn nothing_but_a_failed_or_cancelled_process_is_rerun(trial: &Trial) {
+pub(crate) fn nothing_but_a_failed_or_cancelled_process_is_rerun(trial: &Trial<'_>) {
     let id = begun(trial, &chain(), 1, &[Change::start(1)]);
     all_are_illegal(trial, id, &[Change::rerun()]);
     let id = begun(trial, &chain(), 2, &[1, 2, 3].map(Change::complete));
     all_are_illegal(trial, id, &[Change::rerun()]);
 }
 
-pub(crate) fn progress_is_replaced_whole_and_never_goes_back(trial: &Trial) {
+pub(crate) fn progress_is_replaced_whole_and_never_goes_back(trial: &Trial<'_>) {
     let report = |progress: &Progress| Change::progress(1, progress.clone());
     let first = Progress::of(5, 10).unit("pages").message("half of it");
     let id = begun(trial, &chain(), 1, &[report(&first)]);
@@ -227,7 +227,7 @@ pub(crate) fn progress_is_replaced_whole_and_never_goes_back(trial: &Trial) {
     }
 }
 
-pub(crate) fn an_update_replaces_what_it_names_and_nothing_else(trial: &Trial) {
+pub(crate) fn an_update_replaces_what_it_names_and_nothing_else(trial: &Trial<'_>) {
     let id = begun(trial, &chain(), 1, &[Change::start(1)]);
     let before = trial.stored(id);
     let named = Update::new().file_name("new.pdf").tags([("a", "1"), ("a", "2")]);
@@ -257,7 +257,7 @@ pub(crate) fn an_update_replaces_what_it_names_and_nothing_else(trial: &Trial) {
     trial.must_hold_exactly_what_is_expected();
 }
 
-pub(crate) fn what_is_wrong_in_itself_is_illegal(trial: &Trial) {
+pub(crate) fn what_is_wrong_in_itself_is_illegal(trial: &Trial<'_>) {
     let id = begun(trial, &chain(), 1, &[Change::start(1)]);
     let long = |bytes: usize| "x".repeat(bytes + 1);
     let wrong = [
@@ -285,7 +285,7 @@ pub(crate) fn what_is_wrong_in_itself_is_illegal(trial: &Trial) {
     }
 }
 
-pub(crate) fn the_newest_attempts_are_kept(trial: &Trial) {
+pub(crate) fn the_newest_attempts_are_kept(trial: &Trial<'_>) {
     let modules = (1..=5).map(|n| format!("module {n}"));
     let five = Pipeline::new("five", modules).expect("the names are fine").parallel();
     let id = begun(trial, &five, 1, &[]);

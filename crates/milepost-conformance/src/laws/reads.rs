@@ -6,7 +6,7 @@ use crate::fixture::{chain, id, op};
 use crate::trial::{Trial, ok};
 
 /// Three processes at different revisions, and how they are asked for: out of order, twice, in vain.
-fn three(trial: &Trial) -> Vec<RequestId> {
+fn three(trial: &Trial<'_>) -> Vec<RequestId> {
     for n in 1..=3 {
         trial.must(&trial.begin(&chain(), id(n), i64::from(n)));
         for _ in 1..n {
@@ -18,7 +18,7 @@ fn three(trial: &Trial) -> Vec<RequestId> {
     [3, 9, 1, 3, 2, 8, 8, 1].map(id).to_vec()
 }
 
-pub(crate) fn read_many_answers_each_id_in_order(trial: &Trial) {
+pub(crate) fn read_many_answers_each_id_in_order(trial: &Trial<'_>) {
     let ids = three(trial);
     let read = ok("read_many", trial.store().read_many(&ids));
     let expected = ids.iter().map(|id| trial.expected(*id)).collect::<Vec<_>>();
@@ -28,7 +28,7 @@ pub(crate) fn read_many_answers_each_id_in_order(trial: &Trial) {
     assert_eq!(ok("read_many", trial.store().read_many(&[])), []);
 }
 
-pub(crate) fn versions_answers_each_id_in_order(trial: &Trial) {
+pub(crate) fn versions_answers_each_id_in_order(trial: &Trial<'_>) {
     let ids = three(trial);
     let versions = ok("versions", trial.store().versions(&ids));
     let read = ids.iter().map(|id| trial.read(*id).map(|process| process.version()));
@@ -36,7 +36,7 @@ pub(crate) fn versions_answers_each_id_in_order(trial: &Trial) {
     assert_eq!(ok("versions", trial.store().versions(&[])), []);
 }
 
-pub(crate) fn a_version_changes_with_every_change(trial: &Trial) {
+pub(crate) fn a_version_changes_with_every_change(trial: &Trial<'_>) {
     trial.must(&trial.begin(&chain(), id(1), 0));
     let mut seen = vec![];
     let changes = [Change::start(1), Change::complete(1), Change::cancel(""), Change::rerun()];

@@ -30,7 +30,7 @@ enum Cell {
 use Cell::{Becomes, Illegal, Stays};
 
 /// Brings a module of a new process into a state.
-fn bring(trial: &Trial, pipeline: &Pipeline, process: RequestId, module: usize, state: &str) {
+fn bring(trial: &Trial<'_>, pipeline: &Pipeline, process: RequestId, module: usize, state: &str) {
     let steps = match state {
         "pending" => vec![],
         "running" => vec![Change::start(module)],
@@ -49,7 +49,7 @@ fn bring(trial: &Trial, pipeline: &Pipeline, process: RequestId, module: usize, 
 /// Holds one row of the table against the store: in a chain its first module, side by side the second.
 ///
 /// Answers the processes in the order of the columns, first those of the chain.
-fn row(trial: &Trial, change: fn(usize) -> Change, cells: [Cell; 6]) -> Vec<Arc<Process>> {
+fn row(trial: &Trial<'_>, change: fn(usize) -> Change, cells: [Cell; 6]) -> Vec<Arc<Process>> {
     let mut left = Vec::new();
     for (table, (pipeline, module)) in (0..).zip([(chain(), 1), (side_by_side(), 2)]) {
         for (column, (state, cell)) in (0..).zip(STATES.iter().zip(&cells)) {
@@ -96,13 +96,13 @@ fn asked(left: &[Arc<Process>], column: usize) -> [&Module; 2] {
     [&left[column].modules()[0], &left[6 + column].modules()[1]]
 }
 
-pub(crate) fn start_follows_the_table(trial: &Trial) {
+pub(crate) fn start_follows_the_table(trial: &Trial<'_>) {
     let running = ModuleState::Running { since: at(NOW) };
     let cells = [Becomes(running), Stays, Illegal, Illegal, Illegal, Illegal];
     row(trial, Change::start, cells);
 }
 
-pub(crate) fn progress_follows_the_table(trial: &Trial) {
+pub(crate) fn progress_follows_the_table(trial: &Trial<'_>) {
     let started = ModuleState::Running { since: at(NOW) };
     let went_on = ModuleState::Running { since: at(BEFORE) };
     let cells = [Becomes(started), Becomes(went_on), Illegal, Illegal, Illegal, Illegal];
@@ -114,7 +114,7 @@ pub(crate) fn progress_follows_the_table(trial: &Trial) {
     }
 }
 
-pub(crate) fn complete_follows_the_table(trial: &Trial) {
+pub(crate) fn complete_follows_the_table(trial: &Trial<'_>) {
     let complete = |started| ModuleState::Complete {
         started: at(started),
         ended: at(NOW),
@@ -123,7 +123,7 @@ pub(crate) fn complete_follows_the_table(trial: &Trial) {
     row(trial, Change::complete, [at_once, at_last, Stays, Illegal, Illegal, Illegal]);
 }
 
-pub(crate) fn fail_follows_the_table(trial: &Trial) {
+pub(crate) fn fail_follows_the_table(trial: &Trial<'_>) {
     let failed = |started| ModuleState::Failed {
         started: at(started),
         ended: at(NOW),
@@ -144,7 +144,7 @@ pub(crate) fn fail_follows_the_table(trial: &Trial) {
     }
 }
 
-pub(crate) fn skip_follows_the_table(trial: &Trial) {
+pub(crate) fn skip_follows_the_table(trial: &Trial<'_>) {
     let skipped = ModuleState::Skipped {
         at: at(NOW),
         reason: "no text".into(),
@@ -153,7 +153,7 @@ pub(crate) fn skip_follows_the_table(trial: &Trial) {
     row(trial, |module| Change::skip(module, "no text"), cells);
 }
 
-pub(crate) fn retry_follows_the_table(trial: &Trial) {
+pub(crate) fn retry_follows_the_table(trial: &Trial<'_>) {
     let pending = Becomes(ModuleState::Pending);
     let cells = [Illegal, pending, Illegal, Illegal, Illegal, Illegal];
     let left = row(trial, |module| Change::retry(module, failure()), cells);

@@ -16,7 +16,7 @@ const THREADS: u32 = 6;
 
 /// Runs `work` in as many threads, half of them on another store value, and answers what each came to.
 fn at_once<T: Send>(
-    trial: &Trial,
+    trial: &Trial<'_>,
     work: impl Fn(u32, &dyn StatusStore) -> T + Sync,
 ) -> Vec<T> {
     let stores: [Arc<dyn StatusStore>; 2] = [trial.store(), trial.another()];
@@ -45,7 +45,7 @@ fn wins(store: &dyn StatusStore, op: &Op) -> bool {
     verdicts[0].as_ref().is_ok_and(|applied| applied.changed)
 }
 
-pub(crate) fn of_many_creations_of_one_id_one_wins(trial: &Trial) {
+pub(crate) fn of_many_creations_of_one_id_one_wins(trial: &Trial<'_>) {
     for round in 0..10 {
         let begins = (0..THREADS)
             .map(|n| {
@@ -63,7 +63,7 @@ pub(crate) fn of_many_creations_of_one_id_one_wins(trial: &Trial) {
     }
 }
 
-pub(crate) fn each_transition_is_won_by_one(trial: &Trial) {
+pub(crate) fn each_transition_is_won_by_one(trial: &Trial<'_>) {
     let steps = [
         Change::start(1),
         Change::complete(1),
@@ -88,7 +88,7 @@ pub(crate) fn each_transition_is_won_by_one(trial: &Trial) {
     }
 }
 
-pub(crate) fn concurrent_changes_to_one_process_are_none_lost(trial: &Trial) {
+pub(crate) fn concurrent_changes_to_one_process_are_none_lost(trial: &Trial<'_>) {
     const REPORTS: u64 = 40;
     let modules = (0..THREADS).map(|n| format!("module {n}"));
     let pipeline = Pipeline::new("side by side", modules).expect("the names are fine").parallel();
@@ -120,7 +120,7 @@ pub(crate) fn concurrent_changes_to_one_process_are_none_lost(trial: &Trial) {
     assert_eq!(revisions.len() as u64, changes, "two changes report one revision");
 }
 
-pub(crate) fn concurrent_changes_to_many_processes_are_none_lost(trial: &Trial) {
+pub(crate) fn concurrent_changes_to_many_processes_are_none_lost(trial: &Trial<'_>) {
     const EACH: u32 = 20;
     let begins = (0..THREADS * EACH)
         .map(|n| trial.begin(&chain(), id(n), i64::from(n)))
@@ -145,7 +145,7 @@ pub(crate) fn concurrent_changes_to_many_processes_are_none_lost(trial: &Trial) 
     assert_eq!(counts.total(), u64::from(THREADS * EACH * 3 / 4), "counted after all is written");
 }
 
-pub(crate) fn verdicts_are_decided_on_the_state_that_is_stored_now(trial: &Trial) {
+pub(crate) fn verdicts_are_decided_on_the_state_that_is_stored_now(trial: &Trial<'_>) {
     let (ours, theirs) = (trial.store(), trial.another());
     let send = |store: &Arc<dyn StatusStore>, op: &Op| {
         let ops = std::slice::from_ref(op);
@@ -174,7 +174,7 @@ pub(crate) fn verdicts_are_decided_on_the_state_that_is_stored_now(trial: &Trial
     send(&theirs, &op(id(1), 12, Change::start(1)));
 }
 
-pub(crate) fn a_process_that_many_begin_and_erase_is_never_half_there(trial: &Trial) {
+pub(crate) fn a_process_that_many_begin_and_erase_is_never_half_there(trial: &Trial<'_>) {
     let begins = (0..THREADS).map(|_| trial.begin(&chain(), id(1), 0)).collect::<Vec<_>>();
     let counts = at_once(trial, |n, store| {
         let (mut begun, mut erased) = (0_u32, 0_u32);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -31,6 +31,10 @@ pub(crate) struct MapStore {
     map: Mutex<Map>,
     script: Mutex<Option<Arc<Script>>>,
     calls: [AtomicUsize; 7],
+    /// How many ids each poll asked for.
+    polled: Mutex<Vec<usize>>,
+    /// Told when the store is closed.
+    closed: Option<Arc<AtomicBool>>,
     /// How many rows one `list` examines; 0: all.
     pub(crate) examined: AtomicUsize,
 }
@@ -44,6 +48,18 @@ impl fmt::Debug for MapStore {
 impl MapStore {
     pub(crate) fn new() -> Self {
         MapStore::default()
+    }
+
+    /// A store that says when it is dropped.
+    pub(crate) fn closing(closed: &Arc<AtomicBool>) -> Self {
+        let mut store = MapStore::default();
+        store.closed = Some(Arc::clone(closed));
+        store
+    }
+
+    pub(crate) fn polled(&self) -> Vec<usize> {
+        let polled = self.polled.lock();
+        polled.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Asks `script` before every call from now on: it may fail the call, or change what is stored.
@@ -84,8 +100,18 @@ impl MapStore {
     fn enter(&self, call: Call) -> Result<(), StoreError> {
         self.calls[call as usize].fetch_add(1, Ordering::SeqCst);
         let script = self.script.lock().expect("no script is set in a panic");
-        let script = script.clone();
-        script.map_or(Ok(()), |script| script(call, self))
+        // Let go of the lock: a script may call the store.
+        let asked = script.clone();
+        drop(script);
+        asked.map_or(Ok(()), |script| script(call, self))
+    }
+}
+
+impl Drop for MapStore {
+    fn drop(&mut self) {
+        if let Some(closed) = &self.closed {
+            closed.store(true, Ordering::SeqCst);
+        }
     }
 }
 
@@ -102,6 +128,10 @@ impl StatusStore for MapStore {
     }
 
     fn versions(&self, ids: &[RequestId]) -> Result<Vec<Option<Version>>, StoreError> {
+        self.polled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(ids.len());
         self.enter(Call::Versions)?;
         milepost_core::limits::check_ids(ids)?;
         let map = self.map();

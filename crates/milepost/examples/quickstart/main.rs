@@ -106,17 +106,14 @@ fn run(options: &Options) -> Outcome<()> {
         .context(format!("cannot write {}", not_text.display()))?;
     let (failed, _) = process_file(&tracker, &pipeline, &not_text, &out)?;
 
-    title("Erased: from now on nobody finds it, and no byte of it is left in the file");
+    title("Erased: from now on nobody finds it");
     let erased = tracker.erase(failed)?;
+    // Whatever becomes of the wipe, the erasure stands.
     match erased.wipe {
-        Wipe::Done => println!("1 process erased, and its bytes wiped"),
-        // The erasure stands; a later wipe takes care of the bytes.
-        Wipe::Pending { reason } => {
-            println!("1 process erased; its bytes are wiped later: {reason}")
-        }
-        Wipe::Limited { remains } => println!("1 process erased; what may remain: {remains}"),
-        // More answers may come with later versions.
-        _ => println!("1 process erased"),
+        Wipe::Done => println!("Erased, and wiped."),
+        Wipe::Pending { reason } => println!("Erased, and wiped later: {reason}"),
+        Wipe::Limited { remains } => println!("Erased; what may remain: {remains}"),
+        _ => println!("Erased."),
     }
     match tracker.process_status(failed) {
         Err(error) if error.is_not_found() => print_json(&tracker.not_found_report(failed))?,
@@ -158,7 +155,7 @@ fn process_file(
 
     let job = Job {
         process,
-        file: absolute,
+        file: absolute.clone(),
         index: out.join(format!("{id}.keywords")),
     };
     let index = job.index.clone();
@@ -166,7 +163,7 @@ fn process_file(
 
     // This could as well be another OS process on the same file: see the example `two_processes`.
     title(&format!(
-        "{name}: one line per change, and a report in between"
+        "{name}: a line for each change, and a report in between"
     ));
     let mut asked = false;
     for line in tracker.watch(id)?.describe() {
@@ -185,7 +182,7 @@ fn process_file(
     }
 
     let status = tracker.get(id)?.status();
-    title(&format!("{name}: the report when it is {status}"));
+    title(&format!("{name}: the report at the end, {status}"));
     print_json(&tracker.process_status(id)?)?;
     if status == OverallStatus::Complete {
         println!(

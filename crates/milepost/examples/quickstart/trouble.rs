@@ -5,13 +5,13 @@ use std::fmt;
 
 /// A sentence for the user, and what caused it.
 #[derive(Debug)]
-pub struct Trouble {
+pub(crate) struct Trouble {
     sentence: String,
     cause: Option<Box<dyn Error>>,
 }
 
 impl Trouble {
-    pub fn new(sentence: impl Into<String>) -> Self {
+    pub(crate) fn new(sentence: impl Into<String>) -> Self {
         Trouble {
             sentence: sentence.into(),
             cause: None,
@@ -32,7 +32,7 @@ impl Error for Trouble {
 }
 
 /// Says what could not be done, in front of why.
-pub trait Context<T> {
+pub(crate) trait Context<T> {
     fn context(self, sentence: String) -> Result<T, Trouble>;
 }
 
@@ -46,7 +46,7 @@ impl<T, E: Error + 'static> Context<T> for Result<T, E> {
 }
 
 /// Prints an error and all that caused it to stderr.
-pub fn print(error: &dyn Error) {
+pub(crate) fn print(error: &dyn Error) {
     eprintln!("error: {error}");
     let mut cause = error.source();
     while let Some(error) = cause {

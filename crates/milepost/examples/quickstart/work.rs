@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 /// The text of a file, cut into paragraphs.
-pub fn paragraphs(text: &str) -> Vec<&str> {
+pub(crate) fn paragraphs(text: &str) -> Vec<&str> {
     text.split("\n\n")
         .map(str::trim)
         .filter(|paragraph| !paragraph.is_empty())
@@ -13,7 +13,7 @@ pub fn paragraphs(text: &str) -> Vec<&str> {
 }
 
 /// The sentences of a paragraph: they end at `.`, `!` or `?` before a space, and with the paragraph.
-pub fn sentences(paragraph: &str) -> Vec<String> {
+pub(crate) fn sentences(paragraph: &str) -> Vec<String> {
     let mut sentences = Vec::new();
     let mut sentence = String::new();
     for word in paragraph.split_whitespace() {
@@ -41,7 +41,7 @@ const STOP_WORDS: [&str; 48] = [
 ];
 
 /// The keywords of a sentence: words of three letters or more, in lower case, without stop words.
-pub fn keywords(sentence: &str) -> impl Iterator<Item = String> {
+pub(crate) fn keywords(sentence: &str) -> impl Iterator<Item = String> {
     sentence
         .split(|c: char| !c.is_alphanumeric())
         .filter(|word| word.chars().count() >= 3)
@@ -51,20 +51,20 @@ pub fn keywords(sentence: &str) -> impl Iterator<Item = String> {
 
 /// An inverted index: in which sentences, counted from 1, each keyword stands.
 #[derive(Debug, Default)]
-pub struct Index {
+pub(crate) struct Index {
     places: BTreeMap<String, Vec<usize>>,
 }
 
 impl Index {
     /// Adds the keywords of one sentence.
-    pub fn add(&mut self, number: usize, sentence: &str) {
+    pub(crate) fn add(&mut self, number: usize, sentence: &str) {
         for keyword in keywords(sentence) {
             self.places.entry(keyword).or_default().push(number);
         }
     }
 
     /// Its entries, in the order of the keywords.
-    pub fn entries(&self) -> Vec<(&str, &[usize])> {
+    pub(crate) fn entries(&self) -> Vec<(&str, &[usize])> {
         self.places
             .iter()
             .map(|(keyword, places)| (keyword.as_str(), places.as_slice()))
@@ -73,7 +73,7 @@ impl Index {
 }
 
 /// Writes one entry as a line: the keyword, how often it stands in the text, and in which sentences.
-pub fn write_entry(out: &mut impl Write, keyword: &str, places: &[usize]) -> io::Result<()> {
+pub(crate) fn write_entry(out: &mut impl Write, keyword: &str, places: &[usize]) -> io::Result<()> {
     write!(out, "{keyword}\t{}\t", places.len())?;
     let mut distinct = places.to_vec();
     distinct.dedup();

@@ -12,15 +12,15 @@ use crate::work::{self, Index};
 
 /// What the worker is handed: the process to report to, what to read and what to write.
 #[derive(Debug)]
-pub struct Job {
-    pub process: ProcessHandle,
-    pub file: PathBuf,
-    pub index: PathBuf,
+pub(crate) struct Job {
+    pub(crate) process: ProcessHandle,
+    pub(crate) file: PathBuf,
+    pub(crate) index: PathBuf,
 }
 
 /// Takes a job through all modules. A failure of the work is reported, and is no error here; an error
 /// means that it could not be reported.
-pub fn run(job: &Job) -> Result<(), TrackError> {
+pub(crate) fn run(job: &Job) -> Result<(), TrackError> {
     let [parser, keyword_count, keyword_db] = [
         job.process.module(1)?,
         job.process.module(2)?,

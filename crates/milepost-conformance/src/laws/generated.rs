@@ -1,0 +1,324 @@
+//! Any sequence of ops, on few ids and at times that jump: the store, `Op::apply` and the model agree.
+
+use std::env;
+
+use chrono::{DateTime, Utc};
+use milepost_core::{
+    Change, Counts, Filter, Guard, NewProcess, Op, Order, Pipeline, TimeRange, Update,
+};
+use proptest::collection::vec;
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
+
+use super::strategy::{self, Begin, Draft, GuardDraft, Known, Move, Search};
+use crate::fixture::{at, file, id, side_by_side};
+use crate::model::{Act, Card, Deed, Fresh, Model, Renewal, Step, Term, Until};
+use crate::trial::{Trial, ids, ok};
+
+/// How many sequences are tried, unless `MILEPOST_CASES` says otherwise.
+const CASES: u32 = 64;
+/// What the sequences follow from, unless `MILEPOST_SEED` says otherwise.
+const SEED: u64 = 20_260_518;
+
+fn given<T: std::str::FromStr>(variable: &str, otherwise: T) -> T {
+    match env::var(variable) {
+        Ok(text) => match text.parse() {
+            Ok(number) => number,
+            Err(_) => panic!("{variable} is no number: {text}"),
+        },
+        Err(_) => otherwise,
+    }
+}
+
+pub(crate) fn any_sequence_of_ops_does_what_the_documents_say(trial: &Trial<'_>) {
+    let seed = given("MILEPOST_SEED", SEED);
+    let config = Config {
+        cases: given("MILEPOST_CASES", CASES),
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(seed),
+        max_shrink_iters: 512,
+        ..Config::default()
+    };
+    let outcome = TestRunner::new(config).run(&vec(strategy::moves(), 1..40), |moves| {
+        Run::new(trial.fresh(seed)).play(&moves).map_err(TestCaseError::fail)
+    });
+    match outcome {
+        Ok(()) => {}
+        Err(TestError::Fail(why, moves)) => {
+            panic!("{why}\n  seed {seed}, the shortest sequence found: {moves:#?}")
+        }
+        Err(TestError::Abort(why)) => panic!("no sequences could be made: {why}"),
+    }
+}
+
+/// One sequence on one new store.
+struct Run<'a> {
+    trial: Trial<'a>,
+    model: Model,
+}
+
+impl<'a> Run<'a> {
+    fn new(trial: Trial<'a>) -> Self {
+        Run {
+            trial,
+            model: Model::default(),
+        }
+    }
+
+    fn play(mut self, moves: &[Move]) -> Result<(), String> {
+        for (turn, a_move) in moves.iter().enumerate() {
+            let played = match a_move {
+                Move::Send(drafts) => self.send(drafts),
+                Move::SendTwice(drafts) => self.send_twice(drafts),
+                Move::Purge { seconds, limit } => self.purge(at(*seconds), *limit),
+                Move::Reopen => {
+                    self.trial.reopen();
+                    Ok(())
+                }
+                Move::Search(search) => self.search(search),
+            };
+            played.map_err(|why| format!("move {turn}: {why}"))?;
+        }
+        for n in 0..strategy::IDS {
+            self.compare(n)?;
+        }
+        self.search(&Search::default())
+    }
+
+    fn send(&mut self, drafts: &[Draft]) -> Result<(), String> {
+        let (ops, acts) = self.resolve(drafts);
+        self.send_resolved(&ops, &acts)?;
+        for draft in drafts {
+            self.compare(draft.id)?;
+        }
+        Ok(())
+    }
+
+    /// The same batch again. That it leaves what sending it once would is a law for guarded ops; here it
+    /// may change more, and the model knows what.
+    fn send_twice(&mut self, drafts: &[Draft]) -> Result<(), String> {
+        let (ops, acts) = self.resolve(drafts);
+        self.send_resolved(&ops, &acts)?;
+        self.send_resolved(&ops, &acts)?;
+        for draft in drafts {
+            self.compare(draft.id)?;
+        }
+        Ok(())
+    }
+
+    fn send_resolved(&mut self, ops: &[Op], acts: &[Act]) -> Result<(), String> {
+        let verdicts = self.trial.send(ops);
+        for (act, verdict) in acts.iter().zip(&verdicts) {
+            let opinion = self.model.act(act);
+            if !opinion.agrees(verdict) {
+                return Err(format!("the store says {verdict:?}, the model {opinion:?} of {act:#?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds what is stored against the model's card.
+    fn compare(&self, n: u32) -> Result<(), String> {
+        let stored = self.trial.read(id(n)).map(|process| Card::of(&process));
+        let card = self.model.card(id(n)).cloned();
+        if stored == card {
+            Ok(())
+        } else {
+            Err(format!("stored is {stored:#?}\n  and the model has {card:#?}"))
+        }
+    }
+
+    fn purge(&mut self, time: DateTime<Utc>, limit: usize) -> Result<(), String> {
+        let expired = self.model.expired(time);
+        let purged = ok("purge", self.trial.store().purge(time, limit));
+        // Which of them go first is the store's to choose.
+        let gone = expired.iter().filter(|id| self.trial.read(**id).is_none());
+        let gone = gone.copied().collect::<Vec<_>>();
+        let wanted = limit.min(expired.len());
+        if (purged, gone.len()) != (wanted, wanted) {
+            let gone = gone.len();
+            return Err(format!("purge says {purged}, {gone} are gone, {wanted} were to go"));
+        }
+        for id in gone {
+            self.model.forget(id);
+            self.trial.expect_gone(id);
+        }
+        (0..strategy::IDS).try_for_each(|n| self.compare(n))
+    }
+
+    fn search(&self, search: &Search) -> Result<(), String> {
+        let terms = search.terms.iter().map(Known::term).collect::<Vec<_>>();
+        let visible_at = search.visible_at.map(at);
+        let mut filter = terms.iter().fold(Filter::new(), |filter, term| filter.with(asked(term)));
+        filter.visible_at = visible_at;
+        let mut found = self.model.list(&terms, visible_at);
+        let mut counts = Counts::new();
+        for (_, status) in &found {
+            counts.add(*status, 1);
+        }
+        let counted = ok("count", self.trial.store().count(&filter));
+        if counted != counts {
+            return Err(format!("counted is {counted:?}, the model has {counts:?} of {filter:?}"));
+        }
+        if search.order == Order::NewestFirst {
+            found.reverse();
+        }
+        let found = found.into_iter().map(|(id, _)| id).collect::<Vec<_>>();
+        let listed = ids(&self.trial.walk(&filter, search.order, search.page));
+        if listed != found {
+            return Err(format!("listed is {listed:?}, the model has {found:?} of {filter:?}"));
+        }
+        Ok(())
+    }
+
+    /// Makes ops of drafts, and the same for the model. Guards are taken from what the model has now.
+    fn resolve(&self, drafts: &[Draft]) -> (Vec<Op>, Vec<Act>) {
+        let resolve = |draft: &Draft| {
+            let (mut op, deed) = match &draft.begin {
+                Some(begin) => self.begin(draft, begin),
+                None => (Op::new(id(draft.id), at(draft.at), change(&draft.deed)), draft.deed.clone()),
+            };
+            op.guard = self.guard(draft.id, &draft.guard, deed.module());
+            let act = Act {
+                id: op.id,
+                at: op.at,
+                guard: op.guard,
+                deed,
+            };
+            (op, act)
+        };
+        drafts.iter().map(resolve).unzip()
+    }
+
+    fn guard(&self, n: u32, draft: &GuardDraft, module: Option<usize>) -> Guard {
+        let card = self.model.card(id(n));
+        let near = |current: u64, by: i8| current.saturating_add_signed(i64::from(by));
+        let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        let version = card.map(|card| card.version);
+        let run = card.map_or(1, |card| card.run);
+        let step = card.zip(module).and_then(|(card, module)| card.modules.get(module.wrapping_sub(1)));
+        let attempt = step.map_or(1, |step| step.attempt);
+        let mut guard = Guard::new();
+        guard.born = draft.born.map(|by| near(version.map_or(7, |version| version.born), by));
+        guard.run = draft.run.map(|by| small(near(run.into(), by)));
+        guard.attempt = draft.attempt.map(|by| small(near(attempt.into(), by)));
+        guard.revision = draft.revision.map(|by| near(version.map_or(1, |version| version.revision), by));
+        guard
+    }
+
+    fn begin(&self, draft: &Draft, begin: &Begin) -> (Op, Deed) {
+        let pipeline = if begin.parallel {
+            side_by_side()
+        } else {
+            Pipeline::new("sequence", ["one", "two"]).expect("the names are fine")
+        };
+        let mut new = NewProcess::new(&pipeline)
+            .request_id(id(draft.id))
+            .file_name(&begin.name)
+            .symbolic_directory_path(&begin.directory);
+        if let Some(given) = begin.file {
+            new = new.file_id(file(given));
+        }
+        if let Some(seconds) = begin.expires_in {
+            new = new.expires_at(at(draft.at + seconds));
+        }
+        let op = self.trial.begin_at(new, at(draft.at));
+        let Change::Create(creation) = &op.change else {
+            unreachable!("a new process is prepared")
+        };
+        let modules = pipeline.modules().map(|name| Step {
+            name: name.to_owned(),
+            attempt: 1,
+            state: milepost_core::ModuleState::Pending,
+            progress: None,
+            past: Vec::new(),
+        });
+        let card = Card {
+            version: milepost_core::Version {
+                born: creation.born(),
+                revision: 1,
+            },
+            run: 1,
+            pipeline: pipeline.name().to_owned(),
+            parallel: begin.parallel,
+            modules: modules.collect(),
+            file_id: creation.file().id(),
+            file_name: begin.name.clone(),
+            directory: begin.directory.clone(),
+            tags: Vec::new(),
+            description: None,
+            created_at: at(draft.at),
+            updated_at: at(draft.at),
+            expires_at: begin.expires_in.map(|seconds| at(draft.at + seconds)),
+            status: milepost_core::OverallStatus::Ongoing,
+            settled_at: None,
+            blame: None,
+        };
+        let file_is_given = begin.file.is_some();
+        (op, Deed::Create(Fresh { card, file_is_given }))
+    }
+}
+
+/// The change that a deed is.
+fn change(deed: &Deed) -> Change {
+    match deed {
+        Deed::Create(_) => unreachable!("creations are prepared"),
+        Deed::Start(module) => Change::start(*module),
+        Deed::Progress(module, progress) => Change::progress(*module, progress.clone()),
+        Deed::Complete(module) => Change::complete(*module),
+        Deed::Fail(module, failure) => Change::fail(*module, failure.clone()),
+        Deed::Skip(module, reason) => Change::skip(*module, reason),
+        Deed::Retry(module, failure) => Change::retry(*module, failure.clone()),
+        Deed::Cancel(reason) => Change::cancel(reason),
+        Deed::Rerun => Change::rerun(),
+        Deed::Update(renewal) => Change::update(update(renewal)),
+        Deed::Erase => Change::erase(),
+    }
+}
+
+fn update(renewal: &Renewal) -> Update {
+    let mut update = Update::new();
+    if let Some(name) = &renewal.file_name {
+        update = update.file_name(name);
+    }
+    if let Some(directory) = &renewal.directory {
+        update = update.symbolic_directory_path(directory);
+    }
+    if let Some(tags) = &renewal.tags {
+        update = update.tags(tags.iter().map(|(name, value)| (name, value)));
+    }
+    match &renewal.description {
+        Some(Some(text)) => update = update.file_description(text),
+        Some(None) => update = update.no_file_description(),
+        None => {}
+    }
+    match renewal.expiry {
+        Some(Until::At(time)) => update.expires_at(time),
+        Some(Until::Seconds(span)) => {
+            update.expires_in(std::time::Duration::from_secs(span.unsigned_abs()))
+        }
+        Some(Until::Never) => update.never_expires(),
+        None => update,
+    }
+}
+
+/// The term that a store is asked for.
+fn asked(term: &Term) -> milepost_core::Term {
+    use milepost_core::Term as Asked;
+    let range = |from: &DateTime<Utc>, before: &DateTime<Utc>| TimeRange::new(*from..*before);
+    match term {
+        Term::Pipeline(name) => Asked::Pipeline(name.clone()),
+        Term::Status(any) => Asked::Status(any.clone()),
+        Term::FileId(id) => Asked::FileId(*id),
+        Term::FileName(name) => Asked::FileName(name.clone()),
+        Term::Prefix(prefix) => Asked::FileNamePrefix(prefix.clone()),
+        Term::Directory(path) => Asked::Directory(path.clone()),
+        Term::Under(path) => Asked::UnderDirectory(path.clone()),
+        Term::Tag(name, value) => Asked::Tag {
+            name: name.clone(),
+            value: value.clone(),
+        },
+        Term::Created(from, before) => Asked::Created(range(from, before)),
+        Term::Updated(from, before) => Asked::Updated(range(from, before)),
+        Term::Settled(from, before) => Asked::Settled(range(from, before)),
+    }
+}

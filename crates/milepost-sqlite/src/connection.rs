@@ -1,0 +1,64 @@
+//! Connections, and what each is set to.
+
+use std::path::Path;
+use std::time::Duration;
+
+use milepost_core::StoreError;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::config::{Durability, SqliteConfig};
+use crate::error::store_error;
+use crate::pool::Deadline;
+
+/// How many prepared statements a connection keeps: all that there are.
+const STATEMENTS: usize = 64;
+/// How large the WAL may stay once its content is in the main file.
+const WAL_BYTES: i64 = 16 * 1024 * 1024;
+
+pub(crate) fn connect(path: &Path, config: &SqliteConfig) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = Connection::open_with_flags(path, flags).map_err(store_error)?;
+    set_up(&connection, config)?;
+    Ok(connection)
+}
+
+/// What every connection is set to. Nothing here writes to the file.
+pub(crate) fn set_up(connection: &Connection, config: &SqliteConfig) -> Result<(), StoreError> {
+    let set = || {
+        // Waiting is ours: see `Deadline::retry`.
+        connection.busy_timeout(Duration::ZERO)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        // A hostile schema can run nothing, and our own statements cannot break the file.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
+        connection.pragma_update(None, "cell_size_check", true)?;
+        // A mapped file turns an I/O error into a signal.
+        connection.pragma_update(None, "mmap_size", 0)?;
+        // No copy of anything in a temporary file.
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
+        connection.pragma_update(None, "secure_delete", true)?;
+        connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
+        connection.pragma_update(None, "synchronous", synchronous(config.durability))
+    };
+    Deadline::after(config.busy_timeout)
+        .retry(set)
+        .map_err(store_error)
+}
+
+pub(crate) fn synchronous(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Full => "FULL",
+        Durability::Normal => "NORMAL",
+    }
+}
+
+pub(crate) fn keep_wal_on_close(connection: &Connection, keep: bool) -> Result<(), StoreError> {
+    let set = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep);
+    set.map(drop).map_err(store_error)
+}
