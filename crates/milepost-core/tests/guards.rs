@@ -292,7 +292,7 @@ fn an_update_at_a_passed_revision_changes_nothing_if_the_process_is_as_it_says()
     let first = Guard::new().revision(1);
     let mut slot = Slot::begun(&chain(1));
     let rename = || Change::update(Update::new().file_name("b.pdf"));
-    let extend = || Change::update(Update::new().expires_in(Duration::from_secs(3600)));
+    let extend = || Change::update(Update::new().expires_in(Duration::from_hours(1)));
     assert!(slot.guarded(1, rename(), first).expect("it holds").changed);
     unchanged(&mut slot, rename(), first);
     let second = Guard::new().revision(2);

@@ -23,6 +23,10 @@ fn invalid<T: std::fmt::Debug>(result: Result<T, TrackError>) -> Option<Invalid>
 }
 
 /// Every field, its limit, whether it may be empty, whether it may hold control characters, its takers.
+#[expect(
+    clippy::too_many_lines,
+    reason = "one table of every text and its takers"
+)]
 fn with_every_field(check: impl Fn(Field, usize, bool, bool, &Taker<'_>)) {
     let (tracker, _) = common::tracker();
     let begin = |new: NewProcess| invalid(tracker.begin(new));

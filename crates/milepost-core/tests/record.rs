@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use milepost_core::{
@@ -10,7 +11,7 @@ use milepost_core::{
 };
 use proptest::prelude::*;
 
-use common::random::{live, pipeline, steps};
+use common::random::{cases, live, pipeline, steps};
 use common::{Slot, chain, creation, new};
 
 fn encode(process: &Process) -> Vec<u8> {
@@ -44,7 +45,7 @@ fn eventful() -> Slot {
             .file_name("moby-dick.txt")
             .tag("author", "melville")
             .file_description("about a whale")
-            .expires_in(Duration::from_secs(86_400)),
+            .expires_in(Duration::from_hours(24)),
     );
     slot.must(1, Change::complete(1))
         .must(2, Change::skip(2, "not needed"))
@@ -78,8 +79,11 @@ fn version_1_of_the_record_form_is_read_and_written_as_it_always_was() {
     let mut json = serde_json::to_value(eventful().process()).unwrap();
     json["born"] = 0x0123_4567_89ab_cdef_u64.into();
     let today: Process = serde_json::from_value(json).unwrap();
-    let hex = |bytes: Vec<u8>| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
-    assert_eq!(hex(encode(&today)), golden);
+    let mut hex = String::new();
+    for byte in encode(&today) {
+        write!(hex, "{byte:02x}").unwrap();
+    }
+    assert_eq!(hex, golden);
 
     let bytes = (0..golden.len() / 2)
         .map(|at| u8::from_str_radix(&golden[at * 2..at * 2 + 2], 16).unwrap())
@@ -212,7 +216,7 @@ fn extreme_times_and_counters_are_kept() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(cases(150))]
 
     #[test]
     fn every_process_comes_back_equal_from_its_record_and_its_json(chain in pipeline(), steps in steps()) {

@@ -5,10 +5,10 @@ mod common;
 use milepost_core::{Op, Rejection};
 use proptest::prelude::*;
 
-use common::random::{live, pipeline, steps, stood};
+use common::random::{cases, live, pipeline, steps, stood};
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(120))]
+    #![proptest_config(cases(120))]
 
     /// A batch of which each op stood, sent again, leaves the record as it was.
     #[test]

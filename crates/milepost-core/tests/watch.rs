@@ -16,9 +16,9 @@ use milepost_core::{
 use common::store::{Call, MapStore};
 use common::{chain, noon};
 
-const NEVER: Duration = Duration::from_secs(3600);
+const NEVER: Duration = Duration::from_hours(1);
 const SOON: Duration = Duration::from_millis(1);
-const BOUND: Duration = Duration::from_secs(60);
+const BOUND: Duration = Duration::from_mins(1);
 
 /// Two trackers over one store, the first of which polls this often.
 struct Pair {
@@ -243,7 +243,7 @@ fn a_process_that_expires_by_the_trackers_clock_is_not_found() {
     let id = pair.tracker.begin(new).unwrap().request_id();
     let mut watch = pair.tracker.watch(id).unwrap();
     assert_eq!(shown(&mut watch).revision(), 1);
-    let extend = Update::new().expires_in(Duration::from_secs(60));
+    let extend = Update::new().expires_in(Duration::from_mins(1));
     pair.tracker.update(id, extend).unwrap();
     assert_eq!(shown(&mut watch).revision(), 2);
     pair.clock.advance(Duration::from_secs(59));
@@ -479,6 +479,9 @@ fn nobody_polls_for_a_watch_that_has_ended() {
 fn a_new_poll_interval_holds_at_once_for_all_clones() {
     let pair = pair(NEVER);
     let id = pair.begin();
+    // Somebody has waited, so that the poller runs and is in its pause.
+    let waited = pair.tracker.wait(id, Duration::from_millis(50));
+    assert!(matches!(waited, Err(TrackError::Timeout)));
     let mut watch = pair.tracker.watch(id).unwrap();
     shown(&mut watch);
     let end = beside(move || {

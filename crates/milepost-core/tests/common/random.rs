@@ -157,6 +157,15 @@ pub(crate) fn op(process: &Process, step: &Step, now: DateTime<Utc>) -> Op {
     Op::new(id(), now, change).guarded(guard)
 }
 
+/// So many cases, unless `PROPTEST_CASES` asks for another number.
+pub(crate) fn cases(cases: u32) -> ProptestConfig {
+    if std::env::var_os("PROPTEST_CASES").is_some() {
+        ProptestConfig::default()
+    } else {
+        ProptestConfig::with_cases(cases)
+    }
+}
+
 /// Whether an op was accepted.
 pub(crate) fn stood((_, verdict): &(Op, Result<milepost_core::Applied, Rejection>)) -> bool {
     verdict.is_ok()

@@ -194,7 +194,9 @@ impl StatusStore for MapStore {
             .map(|process| process.request_id())
             .take(limit)
             .collect::<Vec<_>>();
-        expired.iter().for_each(|id| drop(map.remove(id)));
+        for id in &expired {
+            map.remove(id);
+        }
         Ok(expired.len())
     }
 
