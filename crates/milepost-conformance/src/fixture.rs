@@ -116,7 +116,10 @@ impl Clock for Still {
     fn random(&self) -> u128 {
         let half = || {
             let n = self.drawn.fetch_add(1, Ordering::Relaxed);
-            mixed(self.seed.wrapping_add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+            mixed(
+                self.seed
+                    .wrapping_add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            )
         };
         u128::from(half()) << 64 | u128::from(half())
     }

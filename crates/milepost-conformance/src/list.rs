@@ -3,6 +3,18 @@
 use crate::law::Law;
 
 /// Names one `#[test]` for each law, on the [`Subject`](crate::Subject) that the expression makes.
+///
+/// The expression is evaluated once for each test. Two stores in one file are proved in two modules.
+///
+/// ```no_run
+/// # use milepost_core::StatusStore;
+/// # fn new_store() -> Box<dyn StatusStore> {
+/// #     unreachable!("nothing runs here")
+/// # }
+/// use milepost_conformance::Subject;
+///
+/// milepost_conformance::laws!(Subject::new(new_store));
+/// ```
 #[macro_export]
 macro_rules! laws {
     ($subject:expr) => {
@@ -57,6 +69,7 @@ macro_rules! with_every_law {
             Bounded bounds::reading_too_many_ids_is_over_the_limit
             Bounded bounds::a_page_of_none_or_too_many_is_over_the_limit
             Bounded bounds::purging_too_many_at_once_is_over_the_limit
+            Bounded bounds::a_filter_of_as_many_terms_as_there_may_be_is_served
             Bounded bounds::a_record_that_would_be_too_large_is_refused
             Bounded bounds::the_oldest_attempts_make_room
             Gone expiry::what_is_erased_is_nowhere
@@ -65,8 +78,9 @@ macro_rules! with_every_law {
             ExpiredOnly expiry::purge_takes_at_most_its_limit
             ExpiredOnly expiry::purge_leaves_what_was_extended_or_begun_anew
             ExpiredOnly expiry::what_is_purged_is_nowhere
-            Wiped expiry::a_wipe_comes_to_its_end
-            Wiped expiry::a_wipe_takes_nothing_that_was_not_erased
+            Wiped wipes::a_wipe_comes_to_its_end
+            Wiped wipes::a_wipe_takes_nothing_that_was_not_erased
+            Wiped wipes::after_a_wipe_no_byte_of_the_erased_is_in_the_files
             Machine table::start_follows_the_table
             Machine table::progress_follows_the_table
             Machine table::complete_follows_the_table
@@ -82,10 +96,10 @@ macro_rules! with_every_law {
             Machine machine::what_is_complete_or_failed_cannot_be_cancelled
             Machine machine::rerun_takes_up_what_did_not_get_done
             Machine machine::nothing_but_a_failed_or_cancelled_process_is_rerun
-            Machine machine::progress_is_replaced_whole_and_never_goes_back
-            Machine machine::an_update_replaces_what_it_names_and_nothing_else
-            Machine machine::what_is_wrong_in_itself_is_illegal
-            Machine machine::the_newest_attempts_are_kept
+            Machine work::progress_is_replaced_whole_and_never_goes_back
+            Machine work::an_update_replaces_what_it_names_and_nothing_else
+            Machine work::what_is_wrong_in_itself_is_illegal
+            Machine work::the_newest_attempts_are_kept
             Machine guards::a_guard_that_holds_lets_the_op_pass
             Machine guards::another_born_is_not_found
             Machine guards::a_passed_attempt_changes_nothing
@@ -115,10 +129,10 @@ macro_rules! with_every_law {
             Lists filters::the_directory_is_taken_exactly
             Lists filters::under_a_directory_is_all_below_it_and_nothing_beside
             Lists filters::a_tag_is_taken_by_name_and_value_together
-            Lists filters::created_takes_a_range_of_times
-            Lists filters::updated_takes_a_range_of_times
-            Lists filters::settled_takes_a_range_of_times_and_nothing_ongoing
-            Lists filters::visible_at_hides_what_has_expired_by_then
+            Lists ranges::created_takes_a_range_of_times
+            Lists ranges::updated_takes_a_range_of_times
+            Lists ranges::settled_takes_a_range_of_times_and_nothing_ongoing
+            Lists ranges::visible_at_hides_what_has_expired_by_then
             Lists filters::every_term_of_a_filter_must_hold
             Lists filters::a_changed_process_is_found_by_what_it_is_now
             Expiry expiry::reads_answer_what_is_stored_expired_or_not

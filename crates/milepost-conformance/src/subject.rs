@@ -1,6 +1,7 @@
 //! What is on trial: how to get an empty store, and how to open it again.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use milepost_core::StatusStore;
@@ -16,12 +17,15 @@ use milepost_core::StatusStore;
 /// # }
 /// ```
 pub struct Subject {
-    home: Box<dyn Fn() -> Open + Send + Sync>,
+    home: Box<dyn Fn() -> (Open, Option<Directory>) + Send + Sync>,
     lasting: Lasting,
 }
 
 /// Opens a store value on one home.
 type Open = Box<dyn Fn() -> Arc<dyn StatusStore> + Send + Sync>;
+
+/// Keeps a directory, and says where it is.
+type Directory = Arc<dyn AsRef<Path> + Send + Sync>;
 
 /// What outlives a store value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,9 +41,10 @@ enum Lasting {
 impl Subject {
     /// A store whose records live and die with it: each call of `new_store` makes an empty one.
     pub fn new<S: StatusStore>(new_store: impl Fn() -> S + Send + Sync + 'static) -> Self {
-        let home = move || -> Open {
+        let home = move || {
             let store: Arc<dyn StatusStore> = Arc::new(new_store());
-            Box::new(move || Arc::clone(&store))
+            let open: Open = Box::new(move || Arc::clone(&store));
+            (open, None)
         };
         Subject {
             home: Box::new(home),
@@ -74,9 +79,49 @@ impl Subject {
         S: StatusStore,
         O: Fn() -> S + Send + Sync + 'static,
     {
-        let home = move || -> Open {
+        let home = move || {
             let open = new_home();
-            Box::new(move || Arc::new(open()))
+            let open: Open = Box::new(move || Arc::new(open()));
+            (open, None)
+        };
+        Subject {
+            home: Box::new(home),
+            lasting: Lasting::Shared,
+        }
+    }
+
+    /// A store that keeps all its files in one directory: each call of `new_directory` makes an empty one,
+    /// and `open` opens a store in it.
+    ///
+    /// Does what [`durable`](Subject::durable) does. In addition the kit looks into every file of the
+    /// directory, while no store is open, for bytes that a wipe has left.
+    ///
+    /// ```
+    /// # use milepost_core::{StatusStore, StoreError};
+    /// # use std::path::{Path, PathBuf};
+    /// # fn prove<S: StatusStore>(open: fn(PathBuf) -> Result<S, StoreError>) {
+    /// use milepost_conformance::Subject;
+    ///
+    /// let subject = Subject::in_directory(
+    ///     || tempfile::tempdir().expect("there is room"),
+    ///     move |directory| open(directory.join("status.db")).expect("it opens"),
+    /// );
+    /// # }
+    /// ```
+    pub fn in_directory<S, D>(
+        new_directory: impl Fn() -> D + Send + Sync + 'static,
+        open: impl Fn(&Path) -> S + Send + Sync + 'static,
+    ) -> Self
+    where
+        S: StatusStore,
+        D: AsRef<Path> + Send + Sync + 'static,
+    {
+        let open = Arc::new(open);
+        let home = move || {
+            let directory: Directory = Arc::new(new_directory());
+            let (place, open) = (Arc::clone(&directory), Arc::clone(&open));
+            let open: Open = Box::new(move || Arc::new(open((*place).as_ref())));
+            (open, Some(directory))
         };
         Subject {
             home: Box::new(home),
@@ -95,8 +140,10 @@ impl Subject {
     }
 
     pub(crate) fn home(&self) -> Home {
+        let (open, directory) = (self.home)();
         Home {
-            open: (self.home)(),
+            open,
+            directory,
             lasting: self.lasting,
         }
     }
@@ -113,6 +160,7 @@ impl fmt::Debug for Subject {
 /// The place where one law keeps its processes.
 pub(crate) struct Home {
     open: Open,
+    directory: Option<Directory>,
     lasting: Lasting,
 }
 
@@ -124,6 +172,13 @@ impl Home {
     /// Whether a store value can be dropped without losing the records.
     pub(crate) fn outlives_its_stores(&self) -> bool {
         self.lasting != Lasting::Nothing
+    }
+
+    /// The directory in which all files of the store are, where that is known.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        self.directory
+            .as_ref()
+            .map(|directory| (**directory).as_ref())
     }
 
     /// Another store value on the same records, or the given one where there cannot be another.

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::fs;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -78,10 +79,35 @@ impl<'a> Trial<'a> {
         }
     }
 
+    /// Every byte in the store's files, while it is closed; nothing where the kit does not know of any.
+    ///
+    /// Closed, since a store may hold locks that reading its files would drop.
+    pub(crate) fn bytes_at_rest(&self) -> Vec<u8> {
+        let Some(directory) = self.home.directory() else {
+            return Vec::new();
+        };
+        *self.store.borrow_mut() = None;
+        let mut bytes = Vec::new();
+        let mut directories = vec![directory.to_owned()];
+        while let Some(directory) = directories.pop() {
+            let entries = fs::read_dir(&directory).expect("the store's directory can be read");
+            for entry in entries {
+                let path = entry.expect("the store's directory can be read").path();
+                if path.is_dir() {
+                    directories.push(path);
+                } else {
+                    bytes.extend(fs::read(&path).expect("the store's files can be read"));
+                }
+            }
+        }
+        *self.store.borrow_mut() = Some(self.home.open());
+        bytes
+    }
+
     fn step(&self) {
         let step = self.steps.get() + 1;
         self.steps.set(step);
-        if self.reopens == Reopens::BetweenSteps && (step <= 16 || step % 32 == 0) {
+        if self.reopens == Reopens::BetweenSteps && (step <= 16 || step.is_multiple_of(32)) {
             self.reopen();
         }
     }
@@ -104,7 +130,10 @@ impl<'a> Trial<'a> {
         let expected = self.expect(ops);
         assert_eq!(verdicts.len(), ops.len(), "write: one verdict for each op");
         for ((op, got), want) in ops.iter().zip(&verdicts).zip(&expected) {
-            assert_eq!(got, want, "verdict: left is the store's, right Op::apply's, on {op:#?}");
+            assert_eq!(
+                got, want,
+                "verdict: left is the store's, right Op::apply's, on {op:#?}"
+            );
         }
         self.step();
         for op in ops.iter().take(100) {
@@ -162,7 +191,11 @@ impl<'a> Trial<'a> {
     #[track_caller]
     pub(crate) fn must_be_as_expected(&self, id: RequestId) {
         let read = self.read(id);
-        assert_eq!(read, self.expected(id), "read: left is stored, right is what must be");
+        assert_eq!(
+            read,
+            self.expected(id),
+            "read: left is stored, right is what must be"
+        );
     }
 
     /// Sees that `read`, `read_many`, `versions`, `list` and `count` have exactly what they must have.
@@ -190,7 +223,10 @@ impl<'a> Trial<'a> {
             counts.add(process.status(), 1);
         }
         let counted = ok("count", self.store().count(filter));
-        assert_eq!(counted, counts, "count: left is counted, right is what matches {filter:?}");
+        assert_eq!(
+            counted, counts,
+            "count: left is counted, right is what matches {filter:?}"
+        );
         let listed = self.walk(filter, Order::OldestFirst, limits::PAGE);
         must_be_the_same(&listed, &matching, filter);
         matching.reverse();
@@ -207,7 +243,8 @@ impl<'a> Trial<'a> {
     /// What is stored under `id`, which must be something.
     #[track_caller]
     pub(crate) fn stored(&self, id: RequestId) -> Arc<Process> {
-        self.read(id).unwrap_or_else(|| panic!("read: nothing is stored under {id}"))
+        self.read(id)
+            .unwrap_or_else(|| panic!("read: nothing is stored under {id}"))
     }
 
     /// All that a whole walk shows, in pages of this size.
@@ -237,7 +274,10 @@ impl<'a> Trial<'a> {
     pub(crate) fn page(&self, listing: &Listing, shown: &mut Vec<Arc<Process>>) -> Option<Place> {
         let found = ok("list", self.store().list(listing));
         let (got, limit) = (found.items.len(), listing.limit);
-        assert!(got <= limit, "list: a page of {got} came where at most {limit} were asked for");
+        assert!(
+            got <= limit,
+            "list: a page of {got} came where at most {limit} were asked for"
+        );
         if let (Some(next), Some(after)) = (found.next, listing.after) {
             assert!(
                 next.is_behind(after, listing.order),
@@ -257,12 +297,18 @@ fn must_be_the_same(listed: &[Arc<Process>], matching: &[Arc<Process>], filter: 
         "list: left is listed, right is what matches {filter:?}"
     );
     for (listed, stored) in listed.iter().zip(matching) {
-        assert_eq!(listed, stored, "list: left is listed, right is what must be stored");
+        assert_eq!(
+            listed, stored,
+            "list: left is listed, right is what must be stored"
+        );
     }
 }
 
 pub(crate) fn ids(processes: &[Arc<Process>]) -> Vec<RequestId> {
-    processes.iter().map(|process| process.request_id()).collect()
+    processes
+        .iter()
+        .map(|process| process.request_id())
+        .collect()
 }
 
 /// The answer of a store that has no reason to fail.
@@ -270,7 +316,10 @@ pub(crate) fn ids(processes: &[Arc<Process>]) -> Vec<RequestId> {
 pub(crate) fn ok<T>(call: &str, answer: Result<T, StoreError>) -> T {
     answer.unwrap_or_else(|error| {
         let source = error.source().map_or_else(String::new, ToString::to_string);
-        panic!("{call}: the store failed with {:?}: {error} ({source})", error.kind())
+        panic!(
+            "{call}: the store failed with {:?}: {error} ({source})",
+            error.kind()
+        )
     })
 }
 
@@ -279,6 +328,10 @@ pub(crate) fn ok<T>(call: &str, answer: Result<T, StoreError>) -> T {
 pub(crate) fn must_be_over_the_limit<T>(call: &str, answer: Result<T, StoreError>) {
     match answer {
         Ok(_) => panic!("{call}: got Ok, expected an error of kind Limit"),
-        Err(error) => assert_eq!(error.kind(), StoreErrorKind::Limit, "{call}: the error's kind"),
+        Err(error) => assert_eq!(
+            error.kind(),
+            StoreErrorKind::Limit,
+            "{call}: the error's kind"
+        ),
     }
 }

@@ -3,6 +3,10 @@
 #[path = "stores/honest.rs"]
 mod honest;
 
+#[path = "stores/filed.rs"]
+mod filed;
+
+use filed::Filed;
 use honest::Honest;
 use milepost_conformance::Subject;
 
@@ -21,17 +25,19 @@ mod reopened {
     }));
 }
 
-mod one_at_a_time {
+mod in_a_file {
     use super::*;
 
-    #[test]
-    fn conforms() {
-        milepost_conformance::check(
-            &Subject::durable(|| {
-                let records = Honest::new();
-                move || records.clone()
-            })
-            .exclusive(),
-        );
-    }
+    milepost_conformance::laws!(
+        Subject::in_directory(
+            || tempfile::tempdir().expect("there is room for a directory"),
+            Filed::open,
+        )
+        .exclusive()
+    );
+}
+
+#[test]
+fn all_laws_at_once() {
+    milepost_conformance::check(&Subject::new(Honest::new));
 }

@@ -109,7 +109,7 @@ impl ProcessHandle {
     }
 
     /// Handles on its modules, in chain order. Asks nobody.
-    pub fn modules(&self) -> impl Iterator<Item = ModuleHandle> {
+    pub fn modules(&self) -> impl Iterator<Item = ModuleHandle> + use<> {
         let process = self.clone();
         (0..self.seen.attempts.len()).map(move |index| ModuleHandle::new(&process, index))
     }

@@ -64,51 +64,54 @@ pub const LAST_YEAR: i32 = 9999;
 
 /// A call to a store that crosses a limit, which it refuses before anything happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{given} {what} were given: at most {limit} are allowed in one call")]
+#[error("{given} {what} were given: {least} to {limit} are allowed in one call")]
 #[non_exhaustive]
 pub struct Crossed {
     /// What was counted.
     pub what: &'static str,
     /// How much was given.
     pub given: usize,
+    /// How much must be.
+    pub least: usize,
     /// How much may be.
     pub limit: usize,
 }
 
-fn within(what: &'static str, given: usize, limit: usize) -> Result<(), Crossed> {
-    if given <= limit {
-        Ok(())
-    } else {
-        Err(Crossed { what, given, limit })
+fn within(what: &'static str, given: usize, least: usize, limit: usize) -> Result<(), Crossed> {
+    if (least..=limit).contains(&given) {
+        return Ok(());
     }
+    Err(Crossed {
+        what,
+        given,
+        least,
+        limit,
+    })
 }
 
 /// What every store's `write` checks first.
 pub fn check_batch(ops: &[Op]) -> Result<(), Crossed> {
-    within("ops", ops.len(), BATCH_OPS)?;
-    within("bytes of ops", ops.iter().map(Op::bytes).sum(), BATCH_BYTES)
+    within("ops", ops.len(), 0, BATCH_OPS)?;
+    within(
+        "bytes of ops",
+        ops.iter().map(Op::bytes).sum(),
+        0,
+        BATCH_BYTES,
+    )
 }
 
 /// What every store's `read_many` and `versions` check first.
 pub fn check_ids(ids: &[RequestId]) -> Result<(), Crossed> {
-    within("ids", ids.len(), READ_IDS)
+    within("ids", ids.len(), 0, READ_IDS)
 }
 
 /// What every store's `purge` checks first.
 pub fn check_purge(limit: usize) -> Result<(), Crossed> {
-    within("processes to purge", limit, PURGE)
+    within("processes to purge", limit, 0, PURGE)
 }
 
 /// What every store's `list` checks first, through [`Listing::check`](crate::Listing::check).
 pub(crate) fn check_page(limit: usize) -> Result<(), Crossed> {
-    // A page of none is as wrong as one of too many: it would never get anywhere.
-    if limit == 0 {
-        Err(Crossed {
-            what: "processes a page",
-            given: 0,
-            limit: PAGE,
-        })
-    } else {
-        within("processes a page", limit, PAGE)
-    }
+    // A page of none is as wrong as one of too many: a walk would never get anywhere.
+    within("processes a page", limit, 1, PAGE)
 }

@@ -32,7 +32,8 @@ use crate::record::RecordError;
 /// 5. **Sent again.** Sending a guarded batch again leaves the record that sending it once would
 ///    (guarded: with `born`, and with `attempt` on a module's change, `run` on cancel and rerun,
 ///    `revision` on update). An op whose effect stands is `Ok` with `changed: false`; one that was
-///    overtaken changes nothing and may be rejected. Erasing what is absent is `NotFound`.
+///    overtaken changes nothing and may be rejected, and one that was rejected the first time is
+///    judged anew. Erasing what is absent is `NotFound`.
 /// 6. **No ghosts.** A creation never overwrites, and nothing but a creation makes a process exist: a
 ///    late op for an erased process is `NotFound`, also once its id was begun anew.
 /// 7. **One by one.** Concurrent writes to one process come one after the other, and none is lost. Every
@@ -160,15 +161,18 @@ macro_rules! forward {
 
 forward!(Arc, Box);
 
-impl limits::Crossed {
-    fn into_error(self) -> StoreError {
-        StoreError::new(StoreErrorKind::Limit, self)
+/// What a store answered, if it is one answer for each of the `asked`.
+pub(crate) fn one_each<T>(asked: usize, answers: Vec<T>) -> Result<Vec<T>, StoreError> {
+    if answers.len() == asked {
+        return Ok(answers);
     }
+    let wrong = format!("the store gave {} answers to {asked}", answers.len());
+    Err(StoreError::new(StoreErrorKind::Other, wrong))
 }
 
 impl From<limits::Crossed> for StoreError {
     fn from(crossed: limits::Crossed) -> Self {
-        crossed.into_error()
+        StoreError::new(StoreErrorKind::Limit, crossed)
     }
 }
 

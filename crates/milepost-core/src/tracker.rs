@@ -14,7 +14,7 @@ use crate::op::{Applied, Change, Guard, Op, Rejection, Update, Verdict};
 use crate::process::Process;
 use crate::query::{Counts, Page, Query};
 use crate::report::{NotFoundReport, StatusReport};
-use crate::store::{StatusStore, StoreError, StoreErrorKind, Wipe, WipeLevel};
+use crate::store::{StatusStore, StoreError, StoreErrorKind, Wipe, WipeLevel, one_each};
 use crate::watchers::{Poller, Watchers};
 use crate::{limits, time};
 
@@ -164,7 +164,7 @@ impl Tracker {
         let now = self.clock().now();
         let mut found = Vec::with_capacity(ids.len());
         for some in ids.chunks(limits::READ_IDS) {
-            let read = self.store().read_many(some)?;
+            let read = one_each(some.len(), self.store().read_many(some)?)?;
             found.extend(
                 read.into_iter()
                     .map(|process| process.filter(|process| !process.is_expired(now))),
@@ -259,10 +259,9 @@ impl Tracker {
     pub fn apply(&self, ops: &[Op]) -> Result<Vec<Verdict>, TrackError> {
         let watched = self.inner.shared.before_write(ops)?;
         let verdicts = self.store().write(ops)?;
-        if verdicts.len() != ops.len() {
-            let wrong = format!("it gave {} verdicts on {} ops", verdicts.len(), ops.len());
-            return Err(StoreError::new(StoreErrorKind::Other, wrong).into());
-        }
+        // What such a store has kept is anybody's guess.
+        let verdicts = one_each(ops.len(), verdicts)
+            .map_err(|wrong| StoreError::new(StoreErrorKind::OutcomeUnknown, wrong))?;
         self.inner.shared.after_write(ops, &verdicts, watched);
         Ok(verdicts)
     }

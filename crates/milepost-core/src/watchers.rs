@@ -17,7 +17,7 @@ use crate::id::RequestId;
 use crate::limits;
 use crate::op::{Change, ChangeKind, Op, Rejection, Verdict};
 use crate::process::{OverallStatus, Process, Version};
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::{StoreError, StoreErrorKind, one_each};
 use crate::tracker::Shared;
 
 /// Polling takes at most one part in this many of the poller's time.
@@ -284,7 +284,8 @@ impl Shared {
 
     fn poll_some(&self, round: &[(RequestId, Vec<Arc<Seat>>)]) {
         let ids = round.iter().map(|(id, _)| *id).collect::<Vec<_>>();
-        match self.store.versions(&ids) {
+        let versions = self.store.versions(&ids);
+        match versions.and_then(|versions| one_each(ids.len(), versions)) {
             Ok(versions) => {
                 let now = self.clock.now();
                 for ((_, seats), version) in round.iter().zip(versions) {

@@ -457,7 +457,7 @@ fn a_store_that_answers_too_few_or_too_many_verdicts_is_an_error() {
         let tracker = Tracker::new(Odd(verdicts));
         let error = tracker.begin(NewProcess::new(&chain(1))).unwrap_err();
         assert!(
-            matches!(&error, TrackError::Store(error) if error.kind() == StoreErrorKind::Other)
+            matches!(&error, TrackError::Store(error) if error.kind() == StoreErrorKind::OutcomeUnknown)
         );
     }
     let tracker = Tracker::new(Odd(1));

@@ -176,6 +176,28 @@
 //! # Ok::<(), milepost::TrackError>(())
 //! ```
 //!
+//! # Durability, and several OS processes
+//!
+//! When a call that changes something answers `Ok`, the change is durable at the level of the store, and
+//! everybody who asks later sees it. A [`SqliteStore`] keeps it through a power cut, or with
+//! [`Durability::Normal`] through the end of the OS process, which is faster:
+//!
+//! ```
+//! use milepost::{Durability, SqliteConfig, SqliteStore, Tracker};
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path().join("status.db");
+//!
+//! let tracker = Tracker::new(SqliteStore::open_with(SqliteConfig {
+//!     durability: Durability::Normal,
+//!     ..SqliteConfig::new(path)
+//! })?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! OS processes share a file by opening the same path, on a local disk. A tracker that waits or watches hears
+//! at once of changes through itself and its clones; for changes by others it asks the store every 100 ms,
+//! or as [`Tracker::poll_interval`] says.
+//!
 //! # Errors, and their HTTP status
 //!
 //! Every call answers a [`TrackError`], made of values: match them, never their texts.
@@ -221,6 +243,10 @@
 #![cfg_attr(not(feature = "memory"), doc = "[`MemoryStore`]: #stores-and-features")]
 #![cfg_attr(feature = "sqlite", doc = "[`SqliteStore`]: SqliteStore")]
 #![cfg_attr(not(feature = "sqlite"), doc = "[`SqliteStore`]: #stores-and-features")]
+#![cfg_attr(
+    not(feature = "sqlite"),
+    doc = "[`Durability::Normal`]: #stores-and-features"
+)]
 
 #[doc(inline)]
 pub use milepost_core::*;

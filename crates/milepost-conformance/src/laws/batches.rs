@@ -27,7 +27,11 @@ fn a_life(trial: &Trial<'_>, n: u32) -> Vec<Op> {
         Change::complete(3),
     ];
     let mut ops = vec![trial.begin(&chain(), id, 0)];
-    ops.extend((1..).zip(changes).map(|(second, change)| op(id, second, change)));
+    ops.extend(
+        (1..)
+            .zip(changes)
+            .map(|(second, change)| op(id, second, change)),
+    );
     ops
 }
 
@@ -47,8 +51,18 @@ pub(crate) fn a_batch_is_its_ops_one_by_one(trial: &Trial<'_>) {
     }
     let (batched, alone) = (trial.stored(id(1)), trial.stored(id(4)));
     assert_eq!(
-        (batched.revision(), batched.run(), batched.status(), batched.updated_at()),
-        (alone.revision(), alone.run(), alone.status(), alone.updated_at()),
+        (
+            batched.revision(),
+            batched.run(),
+            batched.status(),
+            batched.updated_at()
+        ),
+        (
+            alone.revision(),
+            alone.run(),
+            alone.status(),
+            alone.updated_at()
+        ),
         "left is what a batch came to, right what its ops came to one by one"
     );
 }
@@ -81,8 +95,16 @@ pub(crate) fn there_is_one_verdict_for_each_op_in_order(trial: &Trial<'_>) {
         })
         .collect::<Vec<_>>();
     let expected = [
-        "not found", "changed", "out of order", "changed", "not found", "changed", "backwards",
-        "illegal", "changed", "no change",
+        "not found",
+        "changed",
+        "out of order",
+        "changed",
+        "not found",
+        "changed",
+        "backwards",
+        "illegal",
+        "changed",
+        "no change",
     ];
     assert_eq!(said, expected, "left is what the store said, op by op");
 }
@@ -102,15 +124,31 @@ pub(crate) fn a_process_may_live_and_die_in_one_batch(trial: &Trial<'_>) {
     ];
     let verdicts = trial.send(&batch);
     for late in [3, 4] {
-        assert_eq!(verdicts[late], Err(Rejection::NotFound), "op {late} came after the erasure");
+        assert_eq!(
+            verdicts[late],
+            Err(Rejection::NotFound),
+            "op {late} came after the erasure"
+        );
     }
     let begun_anew = trial.stored(id(1));
-    assert_eq!((begun_anew.pipeline(), begun_anew.revision()), ("thumbnails", 2));
-    assert_eq!(trial.read(id(2)), None, "it was begun and erased in one batch");
+    assert_eq!(
+        (begun_anew.pipeline(), begun_anew.revision()),
+        ("thumbnails", 2)
+    );
+    assert_eq!(
+        trial.read(id(2)),
+        None,
+        "it was begun and erased in one batch"
+    );
     trial.must_hold_exactly_what_is_expected();
 
     // What stood before the batch is the one that the batch erases.
-    let again = [erase(7), trial.begin(&chain(), id(1), 8), erase(9), trial.begin(&chain(), id(1), 10)];
+    let again = [
+        erase(7),
+        trial.begin(&chain(), id(1), 8),
+        erase(9),
+        trial.begin(&chain(), id(1), 10),
+    ];
     trial.send(&again);
     assert_eq!(trial.stored(id(1)).created_at(), at(10));
     trial.must_hold_exactly_what_is_expected();
@@ -147,9 +185,21 @@ pub(crate) fn a_rejected_op_spoils_nothing_else_in_its_batch(trial: &Trial<'_>) 
         op(id(1), 3, Change::complete(1)),
         rejected(2),
     ];
-    let kept = trial.send(&batch).iter().map(Result::is_ok).collect::<Vec<_>>();
-    assert_eq!(kept, [false, true, false, true, false, true, false], "left is what was kept");
-    assert_eq!(trial.stored(id(1)).revision(), 3, "two ops of the batch were legal");
+    let kept = trial
+        .send(&batch)
+        .iter()
+        .map(Result::is_ok)
+        .collect::<Vec<_>>();
+    assert_eq!(
+        kept,
+        [false, true, false, true, false, true, false],
+        "left is what was kept"
+    );
+    assert_eq!(
+        trial.stored(id(1)).revision(),
+        3,
+        "two ops of the batch were legal"
+    );
     assert_eq!(trial.stored(id(2)).revision(), 1, "it was begun");
     trial.must_hold_exactly_what_is_expected();
 }
@@ -175,13 +225,24 @@ pub(crate) fn a_rejected_op_leaves_the_record_untouched(trial: &Trial<'_>) {
         op(id(1), 100, Change::start(4)),
         op(id(1), 100, Change::rerun()),
         op(id(1), 100, Change::fail(1, failure())).guarded(stale),
-        op(id(1), 100, Change::update(Update::new().file_name("line\nbreak"))),
+        op(
+            id(1),
+            100,
+            Change::update(Update::new().file_name("line\nbreak")),
+        ),
         trial.begin(&another, id(1), 100),
     ];
     for op in &rejected {
         let verdict = trial.one(op);
-        assert!(verdict.is_err(), "a rejection was to be expected, got {verdict:?} on {op:?}");
-        assert_eq!(trial.stored(id(1)), before, "left is stored after a rejection, right before it");
+        assert!(
+            verdict.is_err(),
+            "a rejection was to be expected, got {verdict:?} on {op:?}"
+        );
+        assert_eq!(
+            trial.stored(id(1)),
+            before,
+            "left is stored after a rejection, right before it"
+        );
     }
     trial.send(&rejected);
     trial.must_hold_exactly_what_is_expected();
@@ -189,7 +250,10 @@ pub(crate) fn a_rejected_op_leaves_the_record_untouched(trial: &Trial<'_>) {
 
 pub(crate) fn a_refused_batch_is_kept_in_no_part(trial: &Trial<'_>) {
     trial.must(&trial.begin(&chain(), id(1), 0));
-    let mut batch = vec![op(id(1), 1, Change::start(1)), trial.begin(&chain(), id(2), 1)];
+    let mut batch = vec![
+        op(id(1), 1, Change::start(1)),
+        trial.begin(&chain(), id(2), 1),
+    ];
     batch.resize(limits::BATCH_OPS + 1, op(id(1), 2, Change::complete(1)));
     must_be_over_the_limit("write", trial.store().write(&batch));
     trial.reopen();

@@ -44,7 +44,10 @@ pub(crate) fn times_finer_than_a_microsecond_are_cut(trial: &Trial<'_>) {
     trial.must(&start);
     let stored = trial.stored(id(1));
     assert_eq!(stored.updated_at(), time("2026-05-18T12:00:01.123456Z"));
-    assert_eq!(stored.modules()[0].state().started(), Some(time("2026-05-18T12:00:01.123456Z")));
+    assert_eq!(
+        stored.modules()[0].state().started(),
+        Some(time("2026-05-18T12:00:01.123456Z"))
+    );
 }
 
 pub(crate) fn a_clock_that_runs_backwards_disturbs_nothing(trial: &Trial<'_>) {
@@ -61,13 +64,27 @@ pub(crate) fn a_clock_that_runs_backwards_disturbs_nothing(trial: &Trial<'_>) {
         let before = trial.stored(id(1));
         let applied = trial.must(&op(id(1), seconds, change));
         let after = trial.stored(id(1));
-        assert_eq!(applied.revision, before.revision() + 1, "the order is the revision");
-        assert!(after.updated_at() >= before.updated_at(), "updated_at went back");
+        assert_eq!(
+            applied.revision,
+            before.revision() + 1,
+            "the order is the revision"
+        );
+        assert!(
+            after.updated_at() >= before.updated_at(),
+            "updated_at went back"
+        );
     }
     let stored = trial.stored(id(1));
     let state = stored.modules()[0].state();
-    assert_eq!((state.started(), state.ended()), (Some(at(far)), Some(at(-far))), "as reported");
-    assert_eq!((stored.updated_at(), stored.settled_at()), (at(far), Some(at(1))));
+    assert_eq!(
+        (state.started(), state.ended()),
+        (Some(at(far)), Some(at(-far))),
+        "as reported"
+    );
+    assert_eq!(
+        (stored.updated_at(), stored.settled_at()),
+        (at(far), Some(at(1)))
+    );
 }
 
 pub(crate) fn expiry_at_the_ends_of_the_range_is_neither_early_nor_late(trial: &Trial<'_>) {
@@ -75,18 +92,33 @@ pub(crate) fn expiry_at_the_ends_of_the_range_is_neither_early_nor_late(trial: &
     let new = |n| NewProcess::new(&chain()).request_id(id(n));
     trial.must(&trial.begin_at(new(1).expires_at(last), at(0)));
     trial.must(&trial.begin_at(new(2), at(0)));
-    trial.must(&op(id(2), 1, Change::update(Update::new().expires_at(first))));
+    trial.must(&op(
+        id(2),
+        1,
+        Change::update(Update::new().expires_at(first)),
+    ));
     let mut late = op(id(1), 0, Change::start(1));
     late.at = time("9999-12-31T23:59:59.999998Z");
-    assert!(trial.must(&late).changed, "it has not expired a moment before its expiry");
+    assert!(
+        trial.must(&late).changed,
+        "it has not expired a moment before its expiry"
+    );
     late.at = last;
     assert!(trial.one(&late).is_err(), "it has expired at its expiry");
     for moment in [first, at(0), last] {
         trial.must_list_as_expected(&Filter::new().visible_at(moment));
     }
     let purged = trial.store().purge(first, 10).ok();
-    assert_eq!((purged, trial.expect_purged(first)), (Some(1), 1), "the expiry in year 1");
+    assert_eq!(
+        (purged, trial.expect_purged(first)),
+        (Some(1), 1),
+        "the expiry in year 1"
+    );
     let purged = trial.store().purge(last, 10).ok();
-    assert_eq!((purged, trial.expect_purged(last)), (Some(1), 1), "the expiry in year 9999");
+    assert_eq!(
+        (purged, trial.expect_purged(last)),
+        (Some(1), 1),
+        "the expiry in year 9999"
+    );
     trial.must_hold_exactly_what_is_expected();
 }

@@ -39,21 +39,41 @@ pub(crate) fn what_is_acknowledged_is_seen_by_everybody(trial: &Trial<'_>) {
         Change::rerun(),
         Change::erase(),
     ];
-    steps.extend((1..).zip(changes).map(|(second, change)| op(id(1), second, change)));
+    steps.extend(
+        (1..)
+            .zip(changes)
+            .map(|(second, change)| op(id(1), second, change)),
+    );
     for (turn, op) in steps.iter().enumerate() {
         // The two take turns in writing; the other one, and another thread, read at once.
-        let (writer, reader) = if turn % 2 == 0 { (&ours, &theirs) } else { (&theirs, &ours) };
+        let (writer, reader) = if turn % 2 == 0 {
+            (&ours, &theirs)
+        } else {
+            (&theirs, &ours)
+        };
         let verdicts = ok("write", writer.write(std::slice::from_ref(op)));
         assert_eq!(verdicts, trial.expect(std::slice::from_ref(op)));
         let expected = trial.expected(id(1));
         for store in [reader, writer] {
             let read = thread::scope(|scope| scope.spawn(|| store.read(id(1))).join());
             let read = ok("read", read.expect("reading does not panic"));
-            assert_eq!(read, expected, "left is read elsewhere after {:?}", op.change.kind());
+            assert_eq!(
+                read,
+                expected,
+                "left is read elsewhere after {:?}",
+                op.change.kind()
+            );
             let counts = ok("count", store.count(&Filter::new()));
-            assert_eq!(counts.total(), u64::from(expected.is_some()), "counted elsewhere");
+            assert_eq!(
+                counts.total(),
+                u64::from(expected.is_some()),
+                "counted elsewhere"
+            );
             let versions = ok("versions", store.versions(&[id(1)]));
-            assert_eq!(versions, [expected.as_ref().map(|process| process.version())]);
+            assert_eq!(
+                versions,
+                [expected.as_ref().map(|process| process.version())]
+            );
         }
     }
 }
@@ -61,11 +81,18 @@ pub(crate) fn what_is_acknowledged_is_seen_by_everybody(trial: &Trial<'_>) {
 pub(crate) fn what_is_acknowledged_is_there_after_reopening(trial: &Trial<'_>) {
     for n in 1..=20 {
         let begin = trial.begin(&chain(), id(n), i64::from(n));
-        let ops = [begin, op(id(n), 30, Change::start(1)), op(id(n), 31, Change::complete(1))];
+        let ops = [
+            begin,
+            op(id(n), 30, Change::start(1)),
+            op(id(n), 31, Change::complete(1)),
+        ];
         assert_eq!(ok("write", trial.store().write(&ops)), trial.expect(&ops));
         if n % 3 == 0 {
             let erase = [op(id(n - 1), 32, Change::erase())];
-            assert_eq!(ok("write", trial.store().write(&erase)), trial.expect(&erase));
+            assert_eq!(
+                ok("write", trial.store().write(&erase)),
+                trial.expect(&erase)
+            );
         }
         trial.reopen();
         trial.must_be_as_expected(id(n));
@@ -74,14 +101,21 @@ pub(crate) fn what_is_acknowledged_is_there_after_reopening(trial: &Trial<'_>) {
     trial.must_hold_exactly_what_is_expected();
     // Indexes and counts are there again too, and what comes next goes on from what was there.
     trial.must_list_as_expected(&Filter::new().with(Term::Pipeline("invoice-ocr".into())));
-    trial.send(&[op(id(1), 40, Change::start(2)), op(id(3), 40, Change::cancel(""))]);
+    trial.send(&[
+        op(id(1), 40, Change::start(2)),
+        op(id(3), 40, Change::cancel("")),
+    ]);
     trial.must_hold_exactly_what_is_expected();
 }
 
 /// Every kind of state, progress and past attempt, with nothing left out.
 fn of_all_sorts(trial: &Trial<'_>, n: u32) -> Vec<Op> {
-    let names = ["complete", "skipped", "failed", "running", "pending", "retried", "complete"];
-    let pipeline = Pipeline::new("all sorts", names).expect("the names are fine").parallel();
+    let names = [
+        "complete", "skipped", "failed", "running", "pending", "retried", "complete",
+    ];
+    let pipeline = Pipeline::new("all sorts", names)
+        .expect("the names are fine")
+        .parallel();
     let new = NewProcess::new(&pipeline)
         .request_id(id(n))
         .file_id(file(n))
@@ -110,7 +144,11 @@ fn of_all_sorts(trial: &Trial<'_>, n: u32) -> Vec<Op> {
         Change::fail(3, Failure::new("Again", "and again")),
     ];
     let mut ops = vec![trial.begin_at(new, at(0))];
-    ops.extend((1..).zip(changes).map(|(second, change)| op(id(n), second, change)));
+    ops.extend(
+        (1..)
+            .zip(changes)
+            .map(|(second, change)| op(id(n), second, change)),
+    );
     ops
 }
 
@@ -123,7 +161,10 @@ pub(crate) fn every_part_of_a_record_is_kept(trial: &Trial<'_>) {
     trial.must_hold_exactly_what_is_expected();
     let process = trial.stored(id(1));
     assert_eq!(process.file().tags().len(), 3);
-    assert_eq!(process.modules()[0].progress().map(Progress::done), Some(u64::MAX));
+    assert_eq!(
+        process.modules()[0].progress().map(Progress::done),
+        Some(u64::MAX)
+    );
     assert_eq!(process.modules()[2].attempts().len(), 2);
     assert_eq!(process.chain().modules().len(), 7);
 }
@@ -139,16 +180,29 @@ pub(crate) fn texts_of_any_content_are_kept_byte_for_byte(trial: &Trial<'_>) {
             .file_description(text);
         trial.must(&trial.begin_at(new, at(0)));
         let lines = format!("{text}\r\n\t{text}");
-        trial.must(&op(id(n), 1, Change::progress(1, Progress::of(1, 2).unit(text).message(&lines))));
+        trial.must(&op(
+            id(n),
+            1,
+            Change::progress(1, Progress::of(1, 2).unit(text).message(&lines)),
+        ));
         trial.must(&op(id(n), 2, Change::retry(1, Failure::new(text, &lines))));
         trial.must(&op(id(n), 3, Change::skip(1, &lines)));
         trial.must(&op(id(n), 4, Change::fail(2, Failure::new(&lines, text))));
         let process = trial.stored(id(n));
         let module = process.modules()[0].name();
         let file = process.file();
-        let kept = [process.pipeline(), module, file.name(), file.symbolic_directory_path()];
+        let kept = [
+            process.pipeline(),
+            module,
+            file.name(),
+            file.symbolic_directory_path(),
+        ];
         assert_eq!(kept, [text; 4], "left is stored");
-        let tag = (file.tags()[0].name(), file.tags()[0].value(), file.description());
+        let tag = (
+            file.tags()[0].name(),
+            file.tags()[0].value(),
+            file.description(),
+        );
         assert_eq!(tag, (text, text, Some(text)), "left is stored");
         let blame = process.blame().map(|blame| (blame.reason, blame.message));
         assert_eq!(blame, Some((lines.as_str(), text)), "left is stored");
@@ -177,12 +231,21 @@ pub(crate) fn texts_as_long_as_their_limits_are_kept(trial: &Trial<'_>) {
     trial.must(&trial.begin_at(new, at(0)));
     let message = long(limits::MESSAGE_BYTES);
     let unit = long(limits::NAME_BYTES);
-    let progress = Progress::of(1, 2).unit(&unit).message(&long(limits::PROGRESS_MESSAGE_BYTES));
+    let progress = Progress::of(1, 2)
+        .unit(&unit)
+        .message(&long(limits::PROGRESS_MESSAGE_BYTES));
     let reason = long(limits::REASON_BYTES);
     trial.must(&op(id(1), 1, Change::progress(1, progress)));
-    trial.must(&op(id(1), 2, Change::fail(1, Failure::new(&reason, &message))));
+    trial.must(&op(
+        id(1),
+        2,
+        Change::fail(1, Failure::new(&reason, &message)),
+    ));
     let process = trial.stored(id(1));
-    assert_eq!(process.blame().map(|blame| blame.message.len()), Some(limits::MESSAGE_BYTES));
+    assert_eq!(
+        process.blame().map(|blame| blame.message.len()),
+        Some(limits::MESSAGE_BYTES)
+    );
     assert_eq!(process.file().tags()[0].value(), value);
     trial.must_hold_exactly_what_is_expected();
 }
@@ -217,7 +280,11 @@ pub(crate) fn half_an_op_is_never_seen(trial: &Trial<'_>) {
         let file = process.file();
         let seen = [file.symbolic_directory_path(), file.tags()[0].value()];
         assert_eq!(seen, [file.name(); 2], "half of an op is seen");
-        assert_eq!(file.description(), Some(file.name()), "half of an op is seen");
+        assert_eq!(
+            file.description(),
+            Some(file.name()),
+            "half of an op is seen"
+        );
     };
     let other = trial.another();
     thread::scope(|scope| {
@@ -230,7 +297,10 @@ pub(crate) fn half_an_op_is_never_seen(trial: &Trial<'_>) {
         while !writer.is_finished() {
             let read = ok("read", other.read(id(1))).expect("it was begun");
             is_whole(&read);
-            assert!(read.revision() >= last, "an older state is read after a newer one");
+            assert!(
+                read.revision() >= last,
+                "an older state is read after a newer one"
+            );
             last = read.revision();
             let named = Filter::new().with(Term::FileName(read.file().name().to_owned()));
             let listing = milepost_core::Listing {

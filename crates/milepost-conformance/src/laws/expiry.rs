@@ -1,9 +1,9 @@
-//! Expiry, purge, erasure and wipe: how processes cease to be.
+//! Expiry, purge and erasure: how processes cease to be.
 
 use chrono::{DateTime, Utc};
 use milepost_core::{
     Change, Filter, NewProcess, Op, Order, OverallStatus, Pipeline, Progress, Rejection, Term,
-    TimeRange, Update, Wipe, WipeLevel, limits,
+    TimeRange, Update, limits,
 };
 
 use crate::fixture::{at, chain, failure, file, id, micros_after, module_guard, op, side_by_side};
@@ -26,7 +26,10 @@ fn op_at(n: u32, time: DateTime<Utc>, change: Change) -> Op {
 fn purge(trial: &Trial<'_>, time: DateTime<Utc>) -> usize {
     let purged = ok("purge", trial.store().purge(time, limits::PURGE));
     let expected = trial.expect_purged(time);
-    assert_eq!(purged, expected, "left is purged, right had expired by {time}");
+    assert_eq!(
+        purged, expected,
+        "left is purged, right had expired by {time}"
+    );
     trial.reopen();
     trial.must_hold_exactly_what_is_expected();
     purged
@@ -38,16 +41,26 @@ pub(crate) fn reads_answer_what_is_stored_expired_or_not(trial: &Trial<'_>) {
     // Whatever came later to others, and whatever the store's own clock says.
     trial.must(&trial.begin(&chain(), id(2), 1_000_000_000));
     let begin = trial.begin_at(
-        NewProcess::new(&chain()).request_id(id(3)).expires_at("0002-01-01T00:00:00Z".parse().expect("a time")),
+        NewProcess::new(&chain())
+            .request_id(id(3))
+            .expires_at("0002-01-01T00:00:00Z".parse().expect("a time")),
         "0001-01-01T00:00:00Z".parse().expect("a time"),
     );
     trial.must(&begin);
     for n in [1, 3] {
         let stored = trial.stored(id(n));
         let many = ok("read_many", trial.store().read_many(&[id(n)]));
-        assert_eq!(many, [Some(stored.clone())], "left is what read_many answers");
+        assert_eq!(
+            many,
+            [Some(stored.clone())],
+            "left is what read_many answers"
+        );
         let versions = ok("versions", trial.store().versions(&[id(n)]));
-        assert_eq!(versions, [Some(stored.version())], "left is what versions answers");
+        assert_eq!(
+            versions,
+            [Some(stored.version())],
+            "left is what versions answers"
+        );
     }
     trial.must_hold_exactly_what_is_expected();
 }
@@ -68,10 +81,22 @@ pub(crate) fn a_process_is_absent_from_the_moment_it_expires(trial: &Trial<'_>) 
         let stored = trial.stored(id(n));
         for time in [expiry, micros_after(expiry, 1), at(10_000)] {
             let late = op_at(n, time, change.clone());
-            assert_eq!(trial.one(&late), Err(Rejection::NotFound), "left is the verdict on {late:?}");
+            assert_eq!(
+                trial.one(&late),
+                Err(Rejection::NotFound),
+                "left is the verdict on {late:?}"
+            );
             let late = late.guarded(milepost_core::Guard::new().born(stored.version().born));
-            assert_eq!(trial.one(&late), Err(Rejection::NotFound), "left is the verdict on {late:?}");
-            assert_eq!(trial.stored(id(n)), stored, "left is stored after it, right before it");
+            assert_eq!(
+                trial.one(&late),
+                Err(Rejection::NotFound),
+                "left is the verdict on {late:?}"
+            );
+            assert_eq!(
+                trial.stored(id(n)),
+                stored,
+                "left is stored after it, right before it"
+            );
         }
         // Its own time judges an op, not the time at which it comes.
         assert!(trial.must(&op_at(n, before, change)).changed);
@@ -88,10 +113,17 @@ pub(crate) fn an_expired_process_is_begun_anew(trial: &Trial<'_>) {
         let applied = trial.must(&trial.begin_at(new, time));
         assert_eq!((applied.changed, applied.revision), (true, 1));
         let anew = trial.stored(id(n));
-        assert_eq!((anew.pipeline(), anew.created_at(), anew.expires_at()), ("thumbnails", time, None));
+        assert_eq!(
+            (anew.pipeline(), anew.created_at(), anew.expires_at()),
+            ("thumbnails", time, None)
+        );
         assert_ne!(anew.version().born, old.version().born);
         let late = op(id(n), 2, Change::start(2)).guarded(module_guard(&old, 2));
-        assert_eq!(trial.one(&late), Err(Rejection::NotFound), "it was meant for the one before");
+        assert_eq!(
+            trial.one(&late),
+            Err(Rejection::NotFound),
+            "it was meant for the one before"
+        );
     }
     trial.must_hold_exactly_what_is_expected();
     trial.must_list_as_expected(&Filter::new().with(Term::Pipeline("invoice-ocr".into())));
@@ -115,7 +147,10 @@ pub(crate) fn an_expired_process_is_erased_by_an_erasure(trial: &Trial<'_>) {
 pub(crate) fn an_extension_before_the_expiry_wins(trial: &Trial<'_>) {
     begin_expiring(trial, 1, 100);
     // An op that happened after the expiry finds nothing; the extension comes last, but happened before it.
-    assert_eq!(trial.one(&op(id(1), 150, Change::start(1))), Err(Rejection::NotFound));
+    assert_eq!(
+        trial.one(&op(id(1), 150, Change::start(1))),
+        Err(Rejection::NotFound)
+    );
     let extend = Change::update(Update::new().expires_at(at(500)));
     assert!(trial.must(&op(id(1), 99, extend)).changed);
     trial.must(&op(id(1), 150, Change::start(1)));
@@ -148,12 +183,20 @@ pub(crate) fn purge_takes_at_most_its_limit(trial: &Trial<'_>) {
         begin_expiring(trial, n, 5_000);
     }
     let left = || ok("count", trial.store().count(&Filter::new())).total();
-    assert_eq!(ok("purge", trial.store().purge(at(1000), 0)), 0, "a purge of none");
+    assert_eq!(
+        ok("purge", trial.store().purge(at(1000), 0)),
+        0,
+        "a purge of none"
+    );
     assert_eq!(left(), 23);
     for (limit, taken, remain) in [(1, 1, 22), (7, 7, 15), (9, 9, 6), (9, 3, 3), (9, 0, 3)] {
         let purged = ok("purge", trial.store().purge(at(1000), limit));
         assert_eq!(purged, taken, "left is purged with a limit of {limit}");
-        assert_eq!(left(), remain, "left is still counted, after {purged} were purged");
+        assert_eq!(
+            left(),
+            remain,
+            "left is still counted, after {purged} were purged"
+        );
     }
     trial.expect_purged(at(1000));
     trial.must_hold_exactly_what_is_expected();
@@ -168,7 +211,9 @@ pub(crate) fn purge_leaves_what_was_extended_or_begun_anew(trial: &Trial<'_>) {
         op(id(2), 50, Change::update(Update::new().never_expires())),
         op(id(4), 50, Change::update(Update::new().expires_at(at(60)))),
     ]);
-    let anew = NewProcess::new(&chain()).request_id(id(3)).expires_at(at(900));
+    let anew = NewProcess::new(&chain())
+        .request_id(id(3))
+        .expires_at(at(900));
     trial.must(&trial.begin_at(anew, at(100)));
     assert_eq!(purge(trial, at(60)), 1);
     assert_eq!(purge(trial, at(100)), 1);
@@ -188,7 +233,10 @@ pub(crate) fn what_is_purged_is_nowhere(trial: &Trial<'_>) {
     // Late, though it happened before the expiry: nothing is there for it.
     let late = op(id(1), 2, Change::complete(1));
     assert_eq!(trial.one(&late), Err(Rejection::NotFound));
-    assert_eq!(trial.one(&late.guarded(module_guard(&old, 1))), Err(Rejection::NotFound));
+    assert_eq!(
+        trial.one(&late.guarded(module_guard(&old, 1))),
+        Err(Rejection::NotFound)
+    );
     trial.must(&trial.begin(&chain(), id(1), 3));
     trial.must_hold_exactly_what_is_expected();
 }
@@ -198,8 +246,16 @@ pub(crate) fn what_is_purged_is_nowhere(trial: &Trial<'_>) {
 fn is_nowhere(trial: &Trial<'_>, n: u32) {
     let store = trial.store();
     assert_eq!(trial.read(id(n)), None, "it is still read");
-    assert_eq!(ok("read_many", store.read_many(&[id(n), id(n)])), [None, None], "still read");
-    assert_eq!(ok("versions", store.versions(&[id(n)])), [None], "it still has a version");
+    assert_eq!(
+        ok("read_many", store.read_many(&[id(n), id(n)])),
+        [None, None],
+        "still read"
+    );
+    assert_eq!(
+        ok("versions", store.versions(&[id(n)])),
+        [None],
+        "it still has a version"
+    );
     let filters = [
         Filter::new(),
         Filter::new().with(Term::FileId(file(n))),
@@ -220,7 +276,11 @@ fn is_nowhere(trial: &Trial<'_>, n: u32) {
 }
 
 pub(crate) fn what_is_erased_is_nowhere(trial: &Trial<'_>) {
-    let changes = [Change::start(1), Change::cancel(""), Change::fail(1, failure())];
+    let changes = [
+        Change::start(1),
+        Change::cancel(""),
+        Change::fail(1, failure()),
+    ];
     for (n, change) in (1..).zip(changes) {
         begin_expiring(trial, n, 1000);
         trial.must(&op(id(n), 1, change));
@@ -229,18 +289,31 @@ pub(crate) fn what_is_erased_is_nowhere(trial: &Trial<'_>) {
         trial.must(&op(id(n), 2, Change::erase()));
         is_nowhere(trial, n);
     }
-    assert_eq!(purge(trial, at(5000)), 0, "nothing is left that could expire");
+    assert_eq!(
+        purge(trial, at(5000)),
+        0,
+        "nothing is left that could expire"
+    );
     // Gone at once, also before the store is opened again.
     let store = trial.store();
-    let batch = [trial.begin(&chain(), id(4), 0), op(id(4), 1, Change::erase())];
+    let batch = [
+        trial.begin(&chain(), id(4), 0),
+        op(id(4), 1, Change::erase()),
+    ];
     ok("write", store.write(&batch));
     assert_eq!(ok("read", store.read(id(4))), None);
-    assert_eq!(ok("count", store.count(&Filter::new())).total(), 0, "counted after all was erased");
+    assert_eq!(
+        ok("count", store.count(&Filter::new())).total(),
+        0,
+        "counted after all was erased"
+    );
 }
 
 pub(crate) fn what_is_erased_is_on_no_later_page(trial: &Trial<'_>) {
     let one = Pipeline::new("one", ["module"]).expect("the names are fine");
-    let begins = (0..9).map(|n| trial.begin(&one, id(n), i64::from(n))).collect::<Vec<_>>();
+    let begins = (0..9)
+        .map(|n| trial.begin(&one, id(n), i64::from(n)))
+        .collect::<Vec<_>>();
     trial.send(&begins);
     let mut listing = milepost_core::Listing {
         filter: Filter::new(),
@@ -255,56 +328,9 @@ pub(crate) fn what_is_erased_is_on_no_later_page(trial: &Trial<'_>) {
         listing.after = trial.page(&listing, &mut shown);
     }
     let expected = [0, 1, 2, 3, 6, 8].map(id);
-    assert_eq!(crate::trial::ids(&shown), expected, "left was shown while 4, 5 and 7 were erased");
-}
-
-/// Wipes until it is settled, and sees that it is within a bounded number of calls.
-#[track_caller]
-fn wipe(trial: &Trial<'_>, level: WipeLevel) {
-    const CALLS: usize = 1_000;
-    let mut reason = String::new();
-    for _ in 0..CALLS {
-        match trial.store().wipe(level) {
-            Ok(Wipe::Done | Wipe::Limited { .. }) => return,
-            Ok(Wipe::Pending { reason: why }) => reason = why,
-            Ok(other) => panic!("wipe: an answer that the kit does not know: {other:?}"),
-            Err(error) => {
-                let unsupported = milepost_core::StoreErrorKind::Unsupported;
-                let beyond = level != WipeLevel::Files && error.kind() == unsupported;
-                assert!(beyond, "wipe: the store failed with {:?}: {error}", error.kind());
-                return;
-            }
-        }
-    }
-    panic!("wipe: after {CALLS} calls and with nobody reading it is still pending: {reason}");
-}
-
-pub(crate) fn a_wipe_comes_to_its_end(trial: &Trial<'_>) {
-    wipe(trial, WipeLevel::Files);
-    for round in 0..3 {
-        let begins = (0..10).map(|n| trial.begin(&chain(), id(n), round)).collect::<Vec<_>>();
-        trial.send(&begins);
-        let erased = (0..10).step_by(2).map(|n| op(id(n), round, Change::erase()));
-        trial.send(&erased.collect::<Vec<_>>());
-        wipe(trial, WipeLevel::Files);
-        // What there is nothing to do for is answered too.
-        wipe(trial, WipeLevel::Files);
-        wipe(trial, WipeLevel::Media);
-    }
-}
-
-pub(crate) fn a_wipe_takes_nothing_that_was_not_erased(trial: &Trial<'_>) {
-    for n in 0..12 {
-        begin_expiring(trial, n, 1000);
-        trial.must(&op(id(n), 1, Change::start(1)));
-    }
-    let erased = (0..12).step_by(2).map(|n| op(id(n), 2, Change::erase()));
-    trial.send(&erased.collect::<Vec<_>>());
-    wipe(trial, WipeLevel::Files);
-    trial.must_hold_exactly_what_is_expected();
-    trial.reopen();
-    trial.must_hold_exactly_what_is_expected();
-    // And the store goes on as before.
-    trial.send(&[op(id(1), 3, Change::complete(1)), trial.begin(&chain(), id(0), 3)]);
-    trial.must_hold_exactly_what_is_expected();
+    assert_eq!(
+        crate::trial::ids(&shown),
+        expected,
+        "left was shown while 4, 5 and 7 were erased"
+    );
 }

@@ -1,39 +1,51 @@
 //! What each term of a filter takes, and what it does not. `count` is held to the same.
 
-use chrono::{DateTime, Utc};
+use milepost_core::OverallStatus::{Cancelled, Complete, Failed, Ongoing};
 use milepost_core::{
-    Change, Filter, Indexed, NewProcess, Order, OverallStatus, Pipeline, RequestId, Term, TimeRange,
-    Update, limits,
+    Change, Filter, Indexed, NewProcess, Order, OverallStatus, Pipeline, RequestId, Term,
+    TimeRange, Update, limits,
 };
 
-use crate::fixture::{at, chain, failure, file, id, micros_after, op};
+use crate::fixture::{at, chain, failure, file, id, op};
 use crate::laws::durable::HOSTILE;
 use crate::trial::{Trial, ids, ok};
 
 /// Begins one process, a second after the one before.
-fn begin(trial: &Trial<'_>, n: u32, new: impl FnOnce(NewProcess) -> NewProcess) {
+pub(super) fn begin(trial: &Trial<'_>, n: u32, new: impl FnOnce(NewProcess) -> NewProcess) {
     let base = NewProcess::new(&chain()).request_id(id(n));
     trial.must(&trial.begin_at(new(base), at(i64::from(n))));
 }
 
 /// Sees that the filter takes exactly these, in lists and in counts.
 #[track_caller]
-fn takes(trial: &Trial<'_>, filter: &Filter, numbers: &[u32]) {
+pub(super) fn takes(trial: &Trial<'_>, filter: &Filter, numbers: &[u32]) {
     let listed = ids(&trial.walk(filter, Order::OldestFirst, limits::PAGE));
     let expected = numbers.iter().map(|n| id(*n)).collect::<Vec<RequestId>>();
-    assert_eq!(listed, expected, "left is listed, right is to be: {filter:?}");
+    assert_eq!(
+        listed, expected,
+        "left is listed, right is to be: {filter:?}"
+    );
     let counted = ok("count", trial.store().count(filter));
-    assert_eq!(counted.total(), numbers.len() as u64, "counted and to be counted: {filter:?}");
-    assert!(counted.is_exact(), "few processes are counted exactly: {filter:?}");
+    assert_eq!(
+        counted.total(),
+        numbers.len() as u64,
+        "counted and to be counted: {filter:?}"
+    );
+    assert!(
+        counted.is_exact(),
+        "few processes are counted exactly: {filter:?}"
+    );
     trial.must_list_as_expected(filter);
 }
 
-fn term(term: Term) -> Filter {
+pub(super) fn term(term: Term) -> Filter {
     Filter::new().with(term)
 }
 
 /// Names that a pattern, a fold of case or a collation takes for one another.
-const ALIKE: [&str; 9] = ["a_c", "abc", "a%c", "ABC", "a*c", "abcd", "a[b]c", "ab", "a\u{e9}c"];
+const ALIKE: [&str; 9] = [
+    "a_c", "abc", "a%c", "ABC", "a*c", "abcd", "a[b]c", "ab", "a\u{e9}c",
+];
 
 pub(crate) fn the_pipeline_is_taken_exactly(trial: &Trial<'_>) {
     for (n, name) in (0..).zip(ALIKE.iter().chain(&HOSTILE)) {
@@ -52,7 +64,11 @@ pub(crate) fn any_of_the_given_statuses_is_taken(trial: &Trial<'_>) {
         begin(trial, n, |new| new);
         let changes = match n % 4 {
             0 => vec![],
-            1 => vec![Change::complete(1), Change::complete(2), Change::complete(3)],
+            1 => vec![
+                Change::complete(1),
+                Change::complete(2),
+                Change::complete(3),
+            ],
             2 => vec![Change::fail(1, failure())],
             _ => vec![Change::cancel("")],
         };
@@ -60,14 +76,21 @@ pub(crate) fn any_of_the_given_statuses_is_taken(trial: &Trial<'_>) {
             trial.must(&op(id(n), 20, change));
         }
     }
-    use OverallStatus::{Cancelled, Complete, Failed, Ongoing};
     takes(trial, &term(Term::Status(vec![Ongoing])), &[0, 4]);
     takes(trial, &term(Term::Status(vec![Complete])), &[1, 5]);
     takes(trial, &term(Term::Status(vec![Failed])), &[2, 6]);
     takes(trial, &term(Term::Status(vec![Cancelled])), &[3, 7]);
-    takes(trial, &term(Term::Status(vec![Failed, Complete])), &[1, 2, 5, 6]);
+    takes(
+        trial,
+        &term(Term::Status(vec![Failed, Complete])),
+        &[1, 2, 5, 6],
+    );
     takes(trial, &term(Term::Status(vec![Failed, Failed])), &[2, 6]);
-    takes(trial, &term(Term::Status(OverallStatus::ALL.to_vec())), &[0, 1, 2, 3, 4, 5, 6, 7]);
+    takes(
+        trial,
+        &term(Term::Status(OverallStatus::ALL.to_vec())),
+        &[0, 1, 2, 3, 4, 5, 6, 7],
+    );
     takes(trial, &term(Term::Status(vec![])), &[]);
     // Once its status has changed, it is found by the new one only.
     trial.must(&op(id(2), 30, Change::rerun()));
@@ -119,7 +142,13 @@ pub(crate) fn a_prefix_of_the_file_name_is_taken_byte_by_byte(trial: &Trial<'_>)
 
 pub(crate) fn the_highest_prefixes_end_nowhere_too_early(trial: &Trial<'_>) {
     // A range of texts that ends at "the next prefix" has none to end at here.
-    let names = ["\u{10ffff}", "\u{10ffff}\u{10ffff}", "\u{10fffe}z", "\u{d7ff}a", "\u{e000}a"];
+    let names = [
+        "\u{10ffff}",
+        "\u{10ffff}\u{10ffff}",
+        "\u{10fffe}z",
+        "\u{d7ff}a",
+        "\u{e000}a",
+    ];
     for (n, name) in (0..).zip(names) {
         begin(trial, n, |new| new.file_name(name));
     }
@@ -142,8 +171,8 @@ pub(crate) fn the_directory_is_taken_exactly(trial: &Trial<'_>) {
 
 pub(crate) fn under_a_directory_is_all_below_it_and_nothing_beside(trial: &Trial<'_>) {
     let paths = [
-        "/a", "/a/b", "/ab", "/a/b/c", "/A/b", "/a%/b", "/a_/b", "/axb", "/", "/a/", "b", "/a0", "/a-b",
-        "/a.b",
+        "/a", "/a/b", "/ab", "/a/b/c", "/A/b", "/a%/b", "/a_/b", "/axb", "/", "/a/", "b", "/a0",
+        "/a-b", "/a.b",
     ];
     for (n, path) in (0..).zip(paths) {
         begin(trial, n, |new| new.symbolic_directory_path(path));
@@ -155,17 +184,31 @@ pub(crate) fn under_a_directory_is_all_below_it_and_nothing_beside(trial: &Trial
     takes(trial, &under("/a%"), &[5]);
     takes(trial, &under("/a_"), &[6]);
     takes(trial, &under("/A"), &[4]);
-    takes(trial, &under("/"), &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13]);
+    takes(
+        trial,
+        &under("/"),
+        &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13],
+    );
     takes(trial, &under("b"), &[10]);
     takes(trial, &under("/none"), &[]);
 }
 
 pub(crate) fn a_tag_is_taken_by_name_and_value_together(trial: &Trial<'_>) {
-    begin(trial, 0, |new| new.tag("author", "melville").tag("year", "1851"));
-    begin(trial, 1, |new| new.tag("author", "Melville").tag("year", "1851"));
-    begin(trial, 2, |new| new.tag("author", "1851").tag("year", "melville"));
-    begin(trial, 3, |new| new.tag("author", "hawthorne").tag("author", "melville"));
-    begin(trial, 4, |new| new.tag("author", "mel%").tag("auth_r", "melville"));
+    begin(trial, 0, |new| {
+        new.tag("author", "melville").tag("year", "1851")
+    });
+    begin(trial, 1, |new| {
+        new.tag("author", "Melville").tag("year", "1851")
+    });
+    begin(trial, 2, |new| {
+        new.tag("author", "1851").tag("year", "melville")
+    });
+    begin(trial, 3, |new| {
+        new.tag("author", "hawthorne").tag("author", "melville")
+    });
+    begin(trial, 4, |new| {
+        new.tag("author", "mel%").tag("auth_r", "melville")
+    });
     begin(trial, 5, |new| new.tag("author", ""));
     begin(trial, 6, |new| new.file_description("author melville"));
     let tag = |name: &str, value: &str| Term::Tag {
@@ -173,8 +216,16 @@ pub(crate) fn a_tag_is_taken_by_name_and_value_together(trial: &Trial<'_>) {
         value: value.into(),
     };
     takes(trial, &term(tag("author", "melville")), &[0, 3]);
-    takes(trial, &term(tag("author", "melville")).with(tag("year", "1851")), &[0]);
-    takes(trial, &term(tag("author", "melville")).with(tag("author", "hawthorne")), &[3]);
+    takes(
+        trial,
+        &term(tag("author", "melville")).with(tag("year", "1851")),
+        &[0],
+    );
+    takes(
+        trial,
+        &term(tag("author", "melville")).with(tag("author", "hawthorne")),
+        &[3],
+    );
     takes(trial, &term(tag("author", "mel%")), &[4]);
     takes(trial, &term(tag("auth_r", "melville")), &[4]);
     takes(trial, &term(tag("author", "")), &[5]);
@@ -189,86 +240,6 @@ pub(crate) fn a_tag_is_taken_by_name_and_value_together(trial: &Trial<'_>) {
     takes(trial, &term(tag("author", "melville")), &[3]);
 }
 
-/// Holds a term on times against processes 0 to 4, of the moments 0 to 4 in `times`.
-fn takes_ranges(trial: &Trial<'_>, times: [DateTime<Utc>; 5], term_of: fn(TimeRange) -> Term) {
-    use std::ops::Bound::{Excluded, Included, Unbounded};
-    let ranges = [
-        ((Included(times[1]), Excluded(times[3])), &[1, 2][..]),
-        ((Included(times[1]), Included(times[3])), &[1, 2, 3]),
-        ((Excluded(times[1]), Excluded(times[3])), &[2]),
-        ((Excluded(times[1]), Included(times[3])), &[2, 3]),
-        ((Included(times[2]), Unbounded), &[2, 3, 4]),
-        ((Unbounded, Excluded(times[2])), &[0, 1]),
-        ((Unbounded, Unbounded), &[0, 1, 2, 3, 4]),
-        ((Included(times[2]), Included(times[2])), &[2]),
-        ((Included(times[2]), Excluded(times[2])), &[]),
-        ((Included(times[3]), Excluded(times[1])), &[]),
-        ((Included(micros_after(times[4], 1)), Unbounded), &[]),
-    ];
-    for (range, numbers) in ranges {
-        takes(trial, &term(term_of(TimeRange::new(range))), numbers);
-    }
-}
-
-/// Five moments, of which three are as close as moments can be.
-fn moments() -> [DateTime<Utc>; 5] {
-    [at(0), micros_after(at(5), -1), at(5), micros_after(at(5), 1), at(9)]
-}
-
-pub(crate) fn created_takes_a_range_of_times(trial: &Trial<'_>) {
-    for (n, time) in (0..).zip(moments()) {
-        trial.must(&trial.begin_at(NewProcess::new(&chain()).request_id(id(n)), time));
-        trial.must(&op(id(n), 50, Change::start(1)));
-    }
-    takes_ranges(trial, moments(), Term::Created);
-}
-
-pub(crate) fn updated_takes_a_range_of_times(trial: &Trial<'_>) {
-    for (n, time) in (0..).zip(moments()) {
-        trial.must(&trial.begin_at(NewProcess::new(&chain()).request_id(id(n)), at(i64::from(n) - 60)));
-        let mut start = op(id(n), 0, Change::start(1));
-        start.at = time;
-        trial.must(&start);
-    }
-    takes_ranges(trial, moments(), Term::Updated);
-}
-
-pub(crate) fn settled_takes_a_range_of_times_and_nothing_ongoing(trial: &Trial<'_>) {
-    for (n, time) in (0..).zip(moments()) {
-        trial.must(&trial.begin_at(NewProcess::new(&chain()).request_id(id(n)), at(i64::from(n) - 60)));
-        let mut end = op(id(n), 0, Change::cancel(""));
-        end.at = time;
-        trial.must(&end);
-    }
-    begin(trial, 5, |new| new);
-    takes_ranges(trial, moments(), Term::Settled);
-    // Taken up again, it is not settled any more.
-    trial.must(&op(id(4), 50, Change::rerun()));
-    takes(trial, &term(Term::Settled(TimeRange::new(..))), &[0, 1, 2, 3]);
-}
-
-pub(crate) fn visible_at_hides_what_has_expired_by_then(trial: &Trial<'_>) {
-    begin(trial, 0, |new| new);
-    begin(trial, 1, |new| new.expires_at(at(100)));
-    begin(trial, 2, |new| new.expires_at(micros_after(at(100), 1)));
-    begin(trial, 3, |new| new.expires_at(at(200)));
-    begin(trial, 4, |new| new.expires_at(at(300)));
-    trial.must(&op(id(4), 50, Change::update(Update::new().never_expires())));
-    trial.must(&op(id(3), 50, Change::fail(1, failure())));
-    takes(trial, &Filter::new(), &[0, 1, 2, 3, 4]);
-    let visible = |time| Filter::new().visible_at(time);
-    takes(trial, &visible(micros_after(at(100), -1)), &[0, 1, 2, 3, 4]);
-    takes(trial, &visible(at(100)), &[0, 2, 3, 4]);
-    takes(trial, &visible(micros_after(at(100), 1)), &[0, 3, 4]);
-    takes(trial, &visible(at(10_000)), &[0, 4]);
-    takes(trial, &visible(at(-1_000_000)), &[0, 1, 2, 3, 4]);
-    let failed = term(Term::Status(vec![OverallStatus::Failed]));
-    takes(trial, &failed.clone().visible_at(at(199)), &[3]);
-    takes(trial, &failed.visible_at(at(200)), &[]);
-    let prefix = term(Term::FileNamePrefix("generated".into()));
-    takes(trial, &prefix.visible_at(at(150)), &[0, 3, 4]);
-}
-
 pub(crate) fn every_term_of_a_filter_must_hold(trial: &Trial<'_>) {
     for n in 0..32 {
         let name = if n & 1 == 0 { "a.pdf" } else { "b.pdf" };
@@ -277,7 +248,9 @@ pub(crate) fn every_term_of_a_filter_must_hold(trial: &Trial<'_>) {
         let owner = file(n & 8);
         begin(trial, n, |new| {
             let new = new.file_name(name).symbolic_directory_path(path);
-            new.tag("state", tag).file_id(owner).expires_at(at(1000 + i64::from(n)))
+            new.tag("state", tag)
+                .file_id(owner)
+                .expires_at(at(1000 + i64::from(n)))
         });
         if n & 16 != 0 {
             trial.must(&op(id(n), 100, Change::fail(1, failure())));
@@ -286,7 +259,10 @@ pub(crate) fn every_term_of_a_filter_must_hold(trial: &Trial<'_>) {
     let terms = [
         Term::FileNamePrefix("a".into()),
         Term::UnderDirectory("/out".into()),
-        Term::Tag { name: "state".into(), value: "hot".into() },
+        Term::Tag {
+            name: "state".into(),
+            value: "hot".into(),
+        },
         Term::FileId(file(8)),
         Term::Status(vec![OverallStatus::Failed]),
         Term::Created(TimeRange::new(at(4)..at(28))),
@@ -300,18 +276,28 @@ pub(crate) fn every_term_of_a_filter_must_hold(trial: &Trial<'_>) {
                 filter = filter.with(term.clone());
             }
         }
-        let filter = if subset % 3 == 0 { filter.visible_at(at(1010)) } else { filter };
+        let filter = if subset % 3 == 0 {
+            filter.visible_at(at(1010))
+        } else {
+            filter
+        };
         trial.must_list_as_expected(&filter);
     }
     let mut contradictory = term(Term::Pipeline("invoice-ocr".into()));
-    contradictory.terms.push(Term::Pipeline("thumbnails".into()));
+    contradictory
+        .terms
+        .push(Term::Pipeline("thumbnails".into()));
     takes(trial, &contradictory, &[]);
     let all = terms.into_iter().fold(Filter::new(), Filter::with);
     takes(trial, &all, &[26]);
 }
 
 pub(crate) fn a_changed_process_is_found_by_what_it_is_now(trial: &Trial<'_>) {
-    begin(trial, 0, |new| new.file_name("old.pdf").symbolic_directory_path("/old").tag("a", "old"));
+    begin(trial, 0, |new| {
+        new.file_name("old.pdf")
+            .symbolic_directory_path("/old")
+            .tag("a", "old")
+    });
     let update = Update::new()
         .file_name("new.pdf")
         .symbolic_directory_path("/new")
@@ -324,7 +310,10 @@ pub(crate) fn a_changed_process_is_found_by_what_it_is_now(trial: &Trial<'_>) {
             Term::FileNamePrefix(word.into()),
             Term::Directory(format!("/{word}")),
             Term::UnderDirectory(format!("/{word}")),
-            Term::Tag { name: "a".into(), value: word.into() },
+            Term::Tag {
+                name: "a".into(),
+                value: word.into(),
+            },
         ]
     };
     for (old, new) in terms("old").into_iter().zip(terms("new")) {

@@ -15,16 +15,15 @@ use crate::model::{Act, Card, Deed, Fresh, Model, Renewal, Step, Term, Until};
 use crate::trial::{Trial, ids, ok};
 
 /// How many sequences are tried, unless `MILEPOST_CASES` says otherwise.
-const CASES: u32 = 64;
+const CASES: u32 = 96;
 /// What the sequences follow from, unless `MILEPOST_SEED` says otherwise.
 const SEED: u64 = 20_260_518;
 
 fn given<T: std::str::FromStr>(variable: &str, otherwise: T) -> T {
     match env::var(variable) {
-        Ok(text) => match text.parse() {
-            Ok(number) => number,
-            Err(_) => panic!("{variable} is no number: {text}"),
-        },
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{variable} is no number: {text}")),
         Err(_) => otherwise,
     }
 }
@@ -38,8 +37,10 @@ pub(crate) fn any_sequence_of_ops_does_what_the_documents_say(trial: &Trial<'_>)
         max_shrink_iters: 512,
         ..Config::default()
     };
-    let outcome = TestRunner::new(config).run(&vec(strategy::moves(), 1..40), |moves| {
-        Run::new(trial.fresh(seed)).play(&moves).map_err(TestCaseError::fail)
+    let outcome = TestRunner::new(config).run(&vec(strategy::moves(), 1..60), |moves| {
+        Run::new(trial.fresh(seed))
+            .play(&moves)
+            .map_err(TestCaseError::fail)
     });
     match outcome {
         Ok(()) => {}
@@ -54,6 +55,8 @@ pub(crate) fn any_sequence_of_ops_does_what_the_documents_say(trial: &Trial<'_>)
 struct Run<'a> {
     trial: Trial<'a>,
     model: Model,
+    /// Every batch that was sent.
+    sent: Vec<(Vec<Op>, Vec<Act>)>,
 }
 
 impl<'a> Run<'a> {
@@ -61,6 +64,7 @@ impl<'a> Run<'a> {
         Run {
             trial,
             model: Model::default(),
+            sent: Vec::new(),
         }
     }
 
@@ -69,6 +73,10 @@ impl<'a> Run<'a> {
             let played = match a_move {
                 Move::Send(drafts) => self.send(drafts),
                 Move::SendTwice(drafts) => self.send_twice(drafts),
+                Move::Work { id, choices, at } => choices
+                    .iter()
+                    .try_for_each(|choice| self.work(*id, *choice, *at)),
+                Move::Again { back } => self.again(*back),
                 Move::Purge { seconds, limit } => self.purge(at(*seconds), *limit),
                 Move::Reopen => {
                     self.trial.reopen();
@@ -87,10 +95,47 @@ impl<'a> Run<'a> {
     fn send(&mut self, drafts: &[Draft]) -> Result<(), String> {
         let (ops, acts) = self.resolve(drafts);
         self.send_resolved(&ops, &acts)?;
+        self.sent.push((ops, acts));
         for draft in drafts {
             self.compare(draft.id)?;
         }
         Ok(())
+    }
+
+    /// One op that the process is ready for.
+    fn work(&mut self, n: u32, choice: usize, seconds: i64) -> Result<(), String> {
+        let Some(card) = self.model.card(id(n)) else {
+            return Ok(());
+        };
+        let deed = strategy::likely(card, choice);
+        let guard = GuardDraft {
+            born: Some(0),
+            run: Some(0),
+            attempt: deed.module().map(|_| 0),
+            revision: None,
+        };
+        let draft = Draft {
+            id: n,
+            at: seconds,
+            guard,
+            begin: None,
+            deed,
+        };
+        self.send(&[draft])
+    }
+
+    /// A batch that was sent before, as it was: nothing new is to come of what is fully guarded.
+    fn again(&mut self, back: usize) -> Result<(), String> {
+        let Some(index) = self
+            .sent
+            .len()
+            .checked_sub(back % self.sent.len().max(1) + 1)
+        else {
+            return Ok(());
+        };
+        let (ops, acts) = self.sent[index].clone();
+        self.send_resolved(&ops, &acts)?;
+        (0..strategy::IDS).try_for_each(|n| self.compare(n))
     }
 
     /// The same batch again. That it leaves what sending it once would is a law for guarded ops; here it
@@ -110,7 +155,9 @@ impl<'a> Run<'a> {
         for (act, verdict) in acts.iter().zip(&verdicts) {
             let opinion = self.model.act(act);
             if !opinion.agrees(verdict) {
-                return Err(format!("the store says {verdict:?}, the model {opinion:?} of {act:#?}"));
+                return Err(format!(
+                    "the store says {verdict:?}, the model {opinion:?} of {act:#?}"
+                ));
             }
         }
         Ok(())
@@ -123,7 +170,9 @@ impl<'a> Run<'a> {
         if stored == card {
             Ok(())
         } else {
-            Err(format!("stored is {stored:#?}\n  and the model has {card:#?}"))
+            Err(format!(
+                "stored is {stored:#?}\n  and the model has {card:#?}"
+            ))
         }
     }
 
@@ -136,7 +185,9 @@ impl<'a> Run<'a> {
         let wanted = limit.min(expired.len());
         if (purged, gone.len()) != (wanted, wanted) {
             let gone = gone.len();
-            return Err(format!("purge says {purged}, {gone} are gone, {wanted} were to go"));
+            return Err(format!(
+                "purge says {purged}, {gone} are gone, {wanted} were to go"
+            ));
         }
         for id in gone {
             self.model.forget(id);
@@ -148,7 +199,9 @@ impl<'a> Run<'a> {
     fn search(&self, search: &Search) -> Result<(), String> {
         let terms = search.terms.iter().map(Known::term).collect::<Vec<_>>();
         let visible_at = search.visible_at.map(at);
-        let mut filter = terms.iter().fold(Filter::new(), |filter, term| filter.with(asked(term)));
+        let mut filter = terms
+            .iter()
+            .fold(Filter::new(), |filter, term| filter.with(asked(term)));
         filter.visible_at = visible_at;
         let mut found = self.model.list(&terms, visible_at);
         let mut counts = Counts::new();
@@ -157,7 +210,9 @@ impl<'a> Run<'a> {
         }
         let counted = ok("count", self.trial.store().count(&filter));
         if counted != counts {
-            return Err(format!("counted is {counted:?}, the model has {counts:?} of {filter:?}"));
+            return Err(format!(
+                "counted is {counted:?}, the model has {counts:?} of {filter:?}"
+            ));
         }
         if search.order == Order::NewestFirst {
             found.reverse();
@@ -165,7 +220,9 @@ impl<'a> Run<'a> {
         let found = found.into_iter().map(|(id, _)| id).collect::<Vec<_>>();
         let listed = ids(&self.trial.walk(&filter, search.order, search.page));
         if listed != found {
-            return Err(format!("listed is {listed:?}, the model has {found:?} of {filter:?}"));
+            return Err(format!(
+                "listed is {listed:?}, the model has {found:?} of {filter:?}"
+            ));
         }
         Ok(())
     }
@@ -175,7 +232,10 @@ impl<'a> Run<'a> {
         let resolve = |draft: &Draft| {
             let (mut op, deed) = match &draft.begin {
                 Some(begin) => self.begin(draft, begin),
-                None => (Op::new(id(draft.id), at(draft.at), change(&draft.deed)), draft.deed.clone()),
+                None => (
+                    Op::new(id(draft.id), at(draft.at), change(&draft.deed)),
+                    draft.deed.clone(),
+                ),
             };
             op.guard = self.guard(draft.id, &draft.guard, deed.module());
             let act = Act {
@@ -195,13 +255,19 @@ impl<'a> Run<'a> {
         let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         let version = card.map(|card| card.version);
         let run = card.map_or(1, |card| card.run);
-        let step = card.zip(module).and_then(|(card, module)| card.modules.get(module.wrapping_sub(1)));
+        let step = card
+            .zip(module)
+            .and_then(|(card, module)| card.modules.get(module.wrapping_sub(1)));
         let attempt = step.map_or(1, |step| step.attempt);
         let mut guard = Guard::new();
-        guard.born = draft.born.map(|by| near(version.map_or(7, |version| version.born), by));
+        guard.born = draft
+            .born
+            .map(|by| near(version.map_or(7, |version| version.born), by));
         guard.run = draft.run.map(|by| small(near(run.into(), by)));
         guard.attempt = draft.attempt.map(|by| small(near(attempt.into(), by)));
-        guard.revision = draft.revision.map(|by| near(version.map_or(1, |version| version.revision), by));
+        guard.revision = draft
+            .revision
+            .map(|by| near(version.map_or(1, |version| version.revision), by));
         guard
     }
 
@@ -254,7 +320,13 @@ impl<'a> Run<'a> {
             blame: None,
         };
         let file_is_given = begin.file.is_some();
-        (op, Deed::Create(Fresh { card, file_is_given }))
+        (
+            op,
+            Deed::Create(Fresh {
+                card,
+                file_is_given,
+            }),
+        )
     }
 }
 
@@ -287,8 +359,8 @@ fn update(renewal: &Renewal) -> Update {
         update = update.tags(tags.iter().map(|(name, value)| (name, value)));
     }
     match &renewal.description {
-        Some(Some(text)) => update = update.file_description(text),
-        Some(None) => update = update.no_file_description(),
+        Some(text) if text.is_empty() => update = update.no_file_description(),
+        Some(text) => update = update.file_description(text),
         None => {}
     }
     match renewal.expiry {

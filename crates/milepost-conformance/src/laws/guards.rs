@@ -1,6 +1,6 @@
 //! Guards: ops that were meant for another state.
 
-use milepost_core::{Change, Guard, GuardKind, Op, Process, Progress, Rejection, Update};
+use milepost_core::{Change, Failure, Guard, GuardKind, Op, Process, Progress, Rejection, Update};
 
 use crate::fixture::{at, chain, failure, id, module_guard, op, run_guard};
 use crate::trial::Trial;
@@ -11,8 +11,16 @@ fn changes_nothing(trial: &Trial<'_>, op: &Op) {
     let before = trial.stored(op.id);
     let applied = trial.must(op);
     assert!(!applied.changed, "got a change from {op:?}");
-    assert_eq!(applied.version, before.version(), "the version that a no-change reports");
-    assert_eq!(trial.stored(op.id), before, "left is stored after no change, right before it");
+    assert_eq!(
+        applied.version,
+        before.version(),
+        "the version that a no-change reports"
+    );
+    assert_eq!(
+        trial.stored(op.id),
+        before,
+        "left is stored after no change, right before it"
+    );
 }
 
 #[track_caller]
@@ -24,7 +32,11 @@ fn is_stale(trial: &Trial<'_>, op: &Op, guard: GuardKind, given: u64, current: u
         current,
     };
     assert_eq!(trial.one(op), Err(stale), "left is the verdict on {op:?}");
-    assert_eq!(trial.stored(op.id), before, "left is stored after a rejection, right before it");
+    assert_eq!(
+        trial.stored(op.id),
+        before,
+        "left is stored after a rejection, right before it"
+    );
 }
 
 #[track_caller]
@@ -33,7 +45,11 @@ fn is_illegal(trial: &Trial<'_>, op: &Op) {
     let verdict = trial.one(op);
     let illegal = matches!(verdict, Err(Rejection::Illegal { .. }));
     assert!(illegal, "{op:?}: got {verdict:?}, expected Illegal");
-    assert_eq!(trial.stored(op.id), before, "left is stored after a rejection, right before it");
+    assert_eq!(
+        trial.stored(op.id),
+        before,
+        "left is stored after a rejection, right before it"
+    );
 }
 
 /// A process whose first module was retried in its first run, and which failed and was rerun.
@@ -55,16 +71,32 @@ fn in_its_second_run(trial: &Trial<'_>) -> std::sync::Arc<Process> {
 pub(crate) fn a_guard_that_holds_lets_the_op_pass(trial: &Trial<'_>) {
     let process = in_its_second_run(trial);
     let guard = module_guard(&process, 2).revision(process.revision());
-    assert!(trial.must(&op(id(1), 10, Change::start(2)).guarded(guard)).changed);
+    assert!(
+        trial
+            .must(&op(id(1), 10, Change::start(2)).guarded(guard))
+            .changed
+    );
     let process = trial.stored(id(1));
     let guard = run_guard(&process).revision(process.revision());
-    assert!(trial.must(&op(id(1), 11, Change::cancel("")).guarded(guard)).changed);
+    assert!(
+        trial
+            .must(&op(id(1), 11, Change::cancel("")).guarded(guard))
+            .changed
+    );
     let guard = run_guard(&process);
-    assert!(trial.must(&op(id(1), 12, Change::rerun()).guarded(guard)).changed);
+    assert!(
+        trial
+            .must(&op(id(1), 12, Change::rerun()).guarded(guard))
+            .changed
+    );
     let update = Change::update(Update::new().file_name("new.pdf"));
     let guard = Guard::new().revision(trial.stored(id(1)).revision());
     assert!(trial.must(&op(id(1), 13, update).guarded(guard)).changed);
-    assert!(trial.must(&op(id(1), 14, Change::erase()).guarded(run_guard(&trial.stored(id(1))))).changed);
+    assert!(
+        trial
+            .must(&op(id(1), 14, Change::erase()).guarded(run_guard(&trial.stored(id(1)))))
+            .changed
+    );
 }
 
 pub(crate) fn another_born_is_not_found(trial: &Trial<'_>) {
@@ -83,34 +115,39 @@ pub(crate) fn another_born_is_not_found(trial: &Trial<'_>) {
     for change in changes {
         for guard in [Guard::new().born(born), run_guard(&process).born(born)] {
             let op = op(id(1), 10, change.clone()).guarded(guard);
-            assert_eq!(trial.one(&op), Err(Rejection::NotFound), "left is the verdict on {op:?}");
-            assert_eq!(trial.stored(id(1)), process, "left is stored after it, right before it");
+            assert_eq!(
+                trial.one(&op),
+                Err(Rejection::NotFound),
+                "left is the verdict on {op:?}"
+            );
+            assert_eq!(
+                trial.stored(id(1)),
+                process,
+                "left is stored after it, right before it"
+            );
         }
     }
 }
 
 pub(crate) fn a_passed_attempt_changes_nothing(trial: &Trial<'_>) {
     in_its_second_run(trial);
-    let first = |module, change: Change| {
-        let _: usize = module;
-        op(id(1), 10, change).guarded(Guard::new().attempt(1))
-    };
+    let first = |change| op(id(1), 10, change).guarded(Guard::new().attempt(1));
     // What history shows is a repeat: the retry of module 1, the failure of module 2.
-    changes_nothing(trial, &first(1, Change::retry(1, failure())));
-    changes_nothing(trial, &first(2, Change::fail(2, failure())));
-    let other = milepost_core::Failure::new("Other", "");
-    for change in [Change::retry(1, other.clone()), Change::complete(1), Change::start(1)] {
-        is_stale(trial, &first(1, change), GuardKind::Attempt, 1, 2);
-    }
-    let late = [
+    changes_nothing(trial, &first(Change::retry(1, failure())));
+    changes_nothing(trial, &first(Change::fail(2, failure())));
+    let other = Failure::new("Other", "");
+    let overtaken = [
+        Change::retry(1, other.clone()),
+        Change::complete(1),
+        Change::start(1),
         Change::fail(2, other),
         Change::start(2),
         Change::progress(2, Progress::of(1, 2)),
         Change::complete(2),
         Change::skip(2, ""),
     ];
-    for change in late {
-        is_stale(trial, &first(2, change), GuardKind::Attempt, 1, 2);
+    for change in overtaken {
+        is_stale(trial, &first(change), GuardKind::Attempt, 1, 2);
     }
 }
 
@@ -120,7 +157,13 @@ pub(crate) fn a_passed_run_changes_nothing(trial: &Trial<'_>) {
     changes_nothing(trial, &first(Change::rerun()));
     // Complete modules keep what they did through reruns.
     changes_nothing(trial, &first(Change::complete(1)));
-    is_stale(trial, &first(Change::cancel("called off")), GuardKind::Run, 1, 2);
+    is_stale(
+        trial,
+        &first(Change::cancel("called off")),
+        GuardKind::Run,
+        1,
+        2,
+    );
     is_stale(trial, &first(Change::start(2)), GuardKind::Run, 1, 2);
     is_stale(trial, &first(Change::erase()), GuardKind::Run, 1, 2);
     let update = Change::update(Update::new().file_name("new.pdf"));
@@ -138,11 +181,20 @@ pub(crate) fn a_passed_revision_changes_nothing(trial: &Trial<'_>) {
     let named = Change::update(Update::new().file_name("new.pdf"));
     trial.must(&op(id(1), 2, named.clone()));
     let first = |change| op(id(1), 3, change).guarded(Guard::new().revision(1));
-    for stands in [named, Change::start(1), Change::progress(1, Progress::of(1, 2))] {
+    for stands in [
+        named,
+        Change::start(1),
+        Change::progress(1, Progress::of(1, 2)),
+    ] {
         changes_nothing(trial, &first(stands));
     }
     let other = Change::update(Update::new().file_name("other.pdf"));
-    let overtaken = [other, Change::complete(1), Change::cancel(""), Change::erase()];
+    let overtaken = [
+        other,
+        Change::complete(1),
+        Change::cancel(""),
+        Change::erase(),
+    ];
     for change in overtaken {
         is_stale(trial, &first(change), GuardKind::Revision, 1, 3);
     }
@@ -161,8 +213,14 @@ pub(crate) fn a_guard_on_what_has_not_come_is_illegal(trial: &Trial<'_>) {
         // What it asks for has been done, and the guard comes first.
         is_illegal(trial, &op(id(1), 10, Change::complete(1)).guarded(guard));
     }
-    is_illegal(trial, &op(id(1), 10, Change::rerun()).guarded(Guard::new().run(3)));
-    is_illegal(trial, &op(id(1), 10, Change::erase()).guarded(Guard::new().revision(u64::MAX)));
+    is_illegal(
+        trial,
+        &op(id(1), 10, Change::rerun()).guarded(Guard::new().run(3)),
+    );
+    is_illegal(
+        trial,
+        &op(id(1), 10, Change::erase()).guarded(Guard::new().revision(u64::MAX)),
+    );
 }
 
 pub(crate) fn an_attempt_guard_on_a_change_of_the_whole_process_is_illegal(trial: &Trial<'_>) {
@@ -175,7 +233,10 @@ pub(crate) fn an_attempt_guard_on_a_change_of_the_whole_process_is_illegal(trial
     ];
     for change in whole {
         for attempt in [1, 2] {
-            is_illegal(trial, &op(id(1), 10, change.clone()).guarded(run_guard(&process).attempt(attempt)));
+            is_illegal(
+                trial,
+                &op(id(1), 10, change.clone()).guarded(run_guard(&process).attempt(attempt)),
+            );
         }
     }
 }

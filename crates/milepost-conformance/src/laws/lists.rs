@@ -16,9 +16,13 @@ const ORDERS: [Order; 2] = [Order::NewestFirst, Order::OldestFirst];
 /// Begins processes that share moments in all ways, and brings every third to an end.
 fn crowd(trial: &Trial<'_>, count: u32) {
     let seconds = |n: u32| i64::from(n * 7 % 5);
-    let ops = (0..count).map(|n| trial.begin(&chain(), id(n), seconds(n))).collect::<Vec<_>>();
+    let ops = (0..count)
+        .map(|n| trial.begin(&chain(), id(n), seconds(n)))
+        .collect::<Vec<_>>();
     trial.send(&ops);
-    let fail = (0..count).step_by(3).map(|n| op(id(n), 9, Change::fail(1, failure())));
+    let fail = (0..count)
+        .step_by(3)
+        .map(|n| op(id(n), 9, Change::fail(1, failure())));
     trial.send(&fail.collect::<Vec<_>>());
 }
 
@@ -38,19 +42,28 @@ fn expected(trial: &Trial<'_>, filter: &Filter, order: Order, count: u32) -> Vec
 
 pub(crate) fn lists_go_by_the_time_of_creation(trial: &Trial<'_>) {
     // Begun in another order than they are created; the ids say nothing.
-    let times = [at(5), at(-5), micros_after(at(5), 1), at(0), micros_after(at(5), -1)];
+    let times = [
+        micros_after(at(5), 1),
+        at(-5),
+        at(5),
+        at(0),
+        micros_after(at(5), -1),
+    ];
     for (n, time) in (0..).zip(times) {
         trial.must(&trial.begin_at(NewProcess::new(&chain()).request_id(id(n)), time));
     }
     // Changes do not move them.
     trial.must(&op(id(1), 100, Change::start(1)));
     trial.must(&op(id(3), 200, Change::fail(1, failure())));
-    let oldest_first = [1, 3, 4, 0, 2].map(id);
+    let oldest_first = [1, 3, 4, 2, 0].map(id);
     let listed = ids(&trial.walk(&Filter::new(), Order::OldestFirst, limits::PAGE));
     assert_eq!(listed, oldest_first, "left is listed, oldest first");
     let mut listed = ids(&trial.walk(&Filter::new(), Order::NewestFirst, limits::PAGE));
     listed.reverse();
-    assert_eq!(listed, oldest_first, "left is listed, newest first and turned about");
+    assert_eq!(
+        listed, oldest_first,
+        "left is listed, newest first and turned about"
+    );
 }
 
 pub(crate) fn what_began_at_once_is_listed_by_the_bytes_of_its_id(trial: &Trial<'_>) {
@@ -88,7 +101,10 @@ pub(crate) fn a_walk_in_pages_of_any_size_shows_everything_once(trial: &Trial<'_
             let all = expected(trial, &filter, order, COUNT);
             for limit in (1..=all.len() + 2).chain([limits::PAGE]) {
                 let walked = ids(&trial.walk(&filter, order, limit));
-                assert_eq!(walked, all, "left is walked in pages of {limit}, {order:?}, {filter:?}");
+                assert_eq!(
+                    walked, all,
+                    "left is walked in pages of {limit}, {order:?}, {filter:?}"
+                );
             }
         }
     }
@@ -107,7 +123,13 @@ pub(crate) fn a_list_goes_on_behind_any_place(trial: &Trial<'_>) {
         .collect::<Vec<_>>();
     // Places of nobody, before, between and behind all others.
     let (least, most) = (Uuid::nil().into(), Uuid::max().into());
-    places.extend([place(-9, most), place(2, least), place(2, id(500)), place(2, most), place(99, least)]);
+    places.extend([
+        place(-9, most),
+        place(2, least),
+        place(2, id(500)),
+        place(2, most),
+        place(99, least),
+    ]);
     for order in ORDERS {
         let all = expected(trial, &Filter::new(), order, COUNT);
         for after in &places {
@@ -123,7 +145,11 @@ pub(crate) fn a_list_goes_on_behind_any_place(trial: &Trial<'_>) {
                 let process = trial.expected(*id).expect("all are there");
                 Place::of(&process).is_behind(*after, order)
             });
-            assert_eq!(ids(&shown), behind.collect::<Vec<_>>(), "left is listed behind {after:?}");
+            assert_eq!(
+                ids(&shown),
+                behind.collect::<Vec<_>>(),
+                "left is listed behind {after:?}"
+            );
         }
     }
 }
@@ -154,11 +180,19 @@ pub(crate) fn others_do_not_disturb_a_walk(trial: &Trial<'_>) {
             meddle(trial, base, turn, &shown);
         }
         // Every second one of the crowd is left alone throughout.
-        let missed = (0..COUNT).step_by(2).filter(|n| !seen.contains_key(&id(base + n)));
-        assert_eq!(missed.collect::<Vec<_>>(), [0; 0], "the walk missed these, {order:?}");
+        let missed = (0..COUNT)
+            .step_by(2)
+            .filter(|n| !seen.contains_key(&id(base + n)));
+        assert_eq!(
+            missed.collect::<Vec<_>>(),
+            [0; 0],
+            "the walk missed these, {order:?}"
+        );
         let twice = seen.values().filter(|times| **times > 1).count();
         assert_eq!(twice, 0, "so many were shown more than once, {order:?}");
-        let all = (0..COUNT).chain(500..600).map(|n| op(id(base + n), 9, Change::erase()));
+        let all = (0..COUNT)
+            .chain(500..600)
+            .map(|n| op(id(base + n), 9, Change::erase()));
         trial.send(&all.collect::<Vec<_>>());
     }
 }
@@ -184,7 +218,11 @@ pub(crate) fn what_is_listed_is_what_is_read(trial: &Trial<'_>) {
     trial.send(&[
         op(id(1), 9, Change::start(1)),
         op(id(1), 10, Change::retry(1, failure())),
-        op(id(2), 9, Change::update(Update::new().tags([("author", "melville")]))),
+        op(
+            id(2),
+            9,
+            Change::update(Update::new().tags([("author", "melville")])),
+        ),
     ]);
     for order in ORDERS {
         for listed in trial.walk(&Filter::new(), order, 2) {

@@ -31,23 +31,47 @@ pub(crate) fn read_many_answers_each_id_in_order(trial: &Trial<'_>) {
 pub(crate) fn versions_answers_each_id_in_order(trial: &Trial<'_>) {
     let ids = three(trial);
     let versions = ok("versions", trial.store().versions(&ids));
-    let read = ids.iter().map(|id| trial.read(*id).map(|process| process.version()));
-    assert_eq!(versions, read.collect::<Vec<_>>(), "left are the versions, right those of the reads");
+    let read = ids
+        .iter()
+        .map(|id| trial.read(*id).map(|process| process.version()));
+    assert_eq!(
+        versions,
+        read.collect::<Vec<_>>(),
+        "left are the versions, right those of the reads"
+    );
     assert_eq!(ok("versions", trial.store().versions(&[])), []);
 }
 
 pub(crate) fn a_version_changes_with_every_change(trial: &Trial<'_>) {
     trial.must(&trial.begin(&chain(), id(1), 0));
     let mut seen = vec![];
-    let changes = [Change::start(1), Change::complete(1), Change::cancel(""), Change::rerun()];
+    let changes = [
+        Change::start(1),
+        Change::complete(1),
+        Change::cancel(""),
+        Change::rerun(),
+    ];
     for change in changes {
         seen.extend(ok("versions", trial.store().versions(&[id(1)])));
         trial.must(&op(id(1), 1, change));
         let now = ok("versions", trial.store().versions(&[id(1)]));
-        assert_eq!(now, [Some(trial.stored(id(1)).version())], "left is the version, right the read's");
-        assert!(!seen.contains(&now[0]), "{now:?} was the version of an earlier state: {seen:?}");
+        assert_eq!(
+            now,
+            [Some(trial.stored(id(1)).version())],
+            "left is the version, right the read's"
+        );
+        assert!(
+            !seen.contains(&now[0]),
+            "{now:?} was the version of an earlier state: {seen:?}"
+        );
     }
-    trial.send(&[op(id(1), 2, Change::erase()), trial.begin(&chain(), id(1), 3)]);
+    trial.send(&[
+        op(id(1), 2, Change::erase()),
+        trial.begin(&chain(), id(1), 3),
+    ]);
     let anew = ok("versions", trial.store().versions(&[id(1)]));
-    assert!(!seen.contains(&anew[0]), "{anew:?} was the version of another process: {seen:?}");
+    assert!(
+        !seen.contains(&anew[0]),
+        "{anew:?} was the version of another process: {seen:?}"
+    );
 }

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use milepost_core::{
-    Change, Failure, Guard, NewProcess, Op, Process, Progress, Rejection, Update,
-};
+use milepost_core::{Change, Failure, Guard, NewProcess, Op, Process, Progress, Rejection, Update};
 
 use crate::fixture::{at, chain, failure, file, id, module_guard, op, run_guard};
 use crate::trial::Trial;
@@ -53,7 +51,8 @@ fn history(trial: &Trial<'_>, n: u32) -> Vec<Op> {
             _ => run_guard(process),
         };
         let op = op(id(n), second, change).guarded(guard);
-        op.apply(&mut slot).expect("each step is legal after the one before");
+        op.apply(&mut slot)
+            .expect("each step is legal after the one before");
         ops.push(op);
     }
     ops
@@ -64,29 +63,54 @@ pub(crate) fn every_op_sent_twice_counts_once(trial: &Trial<'_>) {
         let verdict = trial.one(&op);
         let before = trial.stored(id(1));
         let again = trial.one(&op);
-        assert_eq!(trial.stored(id(1)), before, "left is stored after {op:?} came again");
+        assert_eq!(
+            trial.stored(id(1)),
+            before,
+            "left is stored after {op:?} came again"
+        );
         if verdict.is_ok() {
             let applied = again.unwrap_or_else(|error| panic!("again: got {error:?} on {op:?}"));
-            assert!(!applied.changed, "its effect stands, and yet it changed: {op:?}");
-            assert_eq!(applied.version, before.version(), "the version that a no-change reports");
+            assert!(
+                !applied.changed,
+                "its effect stands, and yet it changed: {op:?}"
+            );
+            assert_eq!(
+                applied.version,
+                before.version(),
+                "the version that a no-change reports"
+            );
         }
     }
 }
 
 pub(crate) fn a_batch_sent_twice_leaves_what_sending_it_once_does(trial: &Trial<'_>) {
-    let (one, two) = (history(trial, 1), history(trial, 2));
-    let batch = one.into_iter().zip(two).flat_map(|(a, b)| [a, b]).collect::<Vec<_>>();
+    let (first, second) = (history(trial, 1), history(trial, 2));
+    let batch = first
+        .into_iter()
+        .zip(second)
+        .flat_map(|(a, b)| [a, b])
+        .collect::<Vec<_>>();
     for part in [&batch[..7], &batch[7..20], &batch[20..], &batch[..]] {
         trial.send(part);
-        let once = [trial.read(id(1)), trial.read(id(2))];
+        let after_one = [trial.read(id(1)), trial.read(id(2))];
         trial.send(part);
         let twice = [trial.read(id(1)), trial.read(id(2))];
-        assert_eq!(twice, once, "left is stored after the batch came again, right before it");
+        assert_eq!(
+            twice, after_one,
+            "left is stored after the batch came again, right before it"
+        );
     }
-    let doubled = batch.iter().flat_map(|op| [op.clone(), op.clone()]).collect::<Vec<_>>();
+    let doubled = batch
+        .iter()
+        .flat_map(|op| [op.clone(), op.clone()])
+        .collect::<Vec<_>>();
     let before = trial.stored(id(1));
     trial.send(&doubled);
-    assert_eq!(trial.stored(id(1)), before, "left is stored after each op came twice in a batch");
+    assert_eq!(
+        trial.stored(id(1)),
+        before,
+        "left is stored after each op came twice in a batch"
+    );
 }
 
 pub(crate) fn late_repeats_between_retries_and_reruns_change_nothing(trial: &Trial<'_>) {
@@ -98,9 +122,16 @@ pub(crate) fn late_repeats_between_retries_and_reruns_change_nothing(trial: &Tri
         for late in ops[..=sent].iter().rev().chain(&ops[..=sent]) {
             let verdict = trial.one(late);
             let changed = verdict.is_ok_and(|applied| applied.changed);
-            assert!(!changed, "a repeat changed something after op {sent}: {late:?}");
+            assert!(
+                !changed,
+                "a repeat changed something after op {sent}: {late:?}"
+            );
         }
-        assert_eq!(trial.stored(id(1)), before, "left is stored after repeats, right before them");
+        assert_eq!(
+            trial.stored(id(1)),
+            before,
+            "left is stored after repeats, right before them"
+        );
     }
 }
 
@@ -111,7 +142,10 @@ pub(crate) fn beginning_twice_is_beginning_once(trial: &Trial<'_>) {
     // The same op, another beginning by the same words, one that leaves the file to chance, and one later.
     let again = [
         begin.clone(),
-        trial.begin_at(new.clone().file_name("second.pdf").expires_at(at(900)), at(0)),
+        trial.begin_at(
+            new.clone().file_name("second.pdf").expires_at(at(900)),
+            at(0),
+        ),
         trial.begin_at(NewProcess::new(&chain()).request_id(id(1)), at(1)),
         trial.begin_at(new, at(-9)),
     ];
@@ -119,7 +153,11 @@ pub(crate) fn beginning_twice_is_beginning_once(trial: &Trial<'_>) {
     for begin in &again {
         let applied = trial.must(begin);
         assert_eq!((applied.changed, applied.version), (false, first.version()));
-        assert_eq!(trial.stored(id(1)), first, "left is stored after it was begun again");
+        assert_eq!(
+            trial.stored(id(1)),
+            first,
+            "left is stored after it was begun again"
+        );
     }
     trial.send(&again);
     trial.must_hold_exactly_what_is_expected();
@@ -132,7 +170,11 @@ pub(crate) fn an_erasure_sent_again_is_not_found(trial: &Trial<'_>) {
     assert_eq!(trial.one(&erase), Err(Rejection::NotFound));
     trial.must(&trial.begin(&chain(), id(1), 2));
     let anew = trial.stored(id(1));
-    assert_eq!(trial.one(&erase), Err(Rejection::NotFound), "it was meant for the one before");
+    assert_eq!(
+        trial.one(&erase),
+        Err(Rejection::NotFound),
+        "it was meant for the one before"
+    );
     assert_eq!(trial.stored(id(1)), anew);
 }
 
@@ -151,9 +193,28 @@ pub(crate) fn no_change_reports_the_state_that_is_stored(trial: &Trial<'_>) {
         trial.must(&op);
         let stored = trial.stored(id(1));
         let again = trial.must(&op);
-        let reported = (again.changed, again.version, again.revision, again.status, again.run);
-        let state = (false, stored.version(), stored.revision(), stored.status(), stored.run());
-        assert_eq!(reported, state, "left is what a no-change reports, right what is stored");
-        assert_eq!(again.attempt, stored.modules()[0].attempt(), "the attempt that it reports");
+        let reported = (
+            again.changed,
+            again.version,
+            again.revision,
+            again.status,
+            again.run,
+        );
+        let state = (
+            false,
+            stored.version(),
+            stored.revision(),
+            stored.status(),
+            stored.run(),
+        );
+        assert_eq!(
+            reported, state,
+            "left is what a no-change reports, right what is stored"
+        );
+        assert_eq!(
+            again.attempt,
+            stored.modules()[0].attempt(),
+            "the attempt that it reports"
+        );
     }
 }

@@ -1,16 +1,16 @@
 //! What sequences are made of: drafts of ops, on few ids, texts and times, so that they meet.
 
-use milepost_core::{Failure, Order, OverallStatus, Progress};
+use milepost_core::{Failure, ModuleStateKind, Order, OverallStatus, Progress};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::fixture::{at, file};
-use crate::model::{Deed, Renewal, Term, Until};
+use crate::model::{Card, Deed, Renewal, Term, Until};
 
 /// Ids in play.
-pub(super) const IDS: u32 = 4;
+pub(super) const IDS: u32 = 3;
 /// Names and directories that are prefixes and neighbours of one another.
 const NAMES: [&str; 6] = ["a", "ab", "aB", "a_", "a%b", "\u{e4}b"];
 const PATHS: [&str; 5] = ["/a", "/a/b", "/ab", "/A", "/"];
@@ -20,7 +20,21 @@ const PATHS: [&str; 5] = ["/a", "/a/b", "/ab", "/A", "/"];
 pub(super) enum Move {
     Send(Vec<Draft>),
     SendTwice(Vec<Draft>),
-    Purge { seconds: i64, limit: usize },
+    /// Ops that each process is ready for, guarded as a handle would: what takes it through runs and
+    /// attempts.
+    Work {
+        id: u32,
+        choices: Vec<usize>,
+        at: i64,
+    },
+    /// A batch that was sent so many batches ago.
+    Again {
+        back: usize,
+    },
+    Purge {
+        seconds: i64,
+        limit: usize,
+    },
     Reopen,
     Search(Search),
 }
@@ -88,6 +102,9 @@ pub(super) fn moves() -> impl Strategy<Value = Move> {
     prop_oneof![
         24 => vec(draft(), 1..6).prop_map(Move::Send),
         4 => vec(draft(), 1..4).prop_map(Move::SendTwice),
+        30 => (0..IDS, vec(any::<usize>(), 1..6), 0..60_i64)
+            .prop_map(|(id, choices, at)| Move::Work { id, choices, at }),
+        10 => (0..30_usize).prop_map(|back| Move::Again { back }),
         2 => (seconds(), 0..4_usize).prop_map(|(seconds, limit)| Move::Purge { seconds, limit }),
         2 => Just(Move::Reopen),
         6 => search().prop_map(Move::Search),
@@ -103,7 +120,7 @@ fn seconds() -> impl Strategy<Value = i64> {
 }
 
 fn draft() -> impl Strategy<Value = Draft> {
-    let begin = prop_oneof![4 => Just(None), 1 => begin().prop_map(Some)];
+    let begin = prop_oneof![2 => Just(None), 1 => begin().prop_map(Some)];
     (0..IDS, seconds(), guard(), begin, deed()).prop_map(|(id, at, guard, begin, deed)| Draft {
         id,
         at,
@@ -114,23 +131,33 @@ fn draft() -> impl Strategy<Value = Draft> {
 }
 
 fn begin() -> impl Strategy<Value = Begin> {
-    let expiry = option::weighted(0.3, 1..90_i64);
-    (any::<bool>(), option::weighted(0.5, 0..2_u32), name(), path(), expiry).prop_map(
-        |(parallel, file, name, directory, expires_in)| Begin {
+    let expiry = option::weighted(0.5, 1..60_i64);
+    (
+        any::<bool>(),
+        option::weighted(0.5, 0..2_u32),
+        name(),
+        path(),
+        expiry,
+    )
+        .prop_map(|(parallel, file, name, directory, expires_in)| Begin {
             parallel,
             file,
             name,
             directory,
             expires_in,
-        },
-    )
+        })
 }
 
 /// Mostly none or one that holds; sometimes one that has passed or has not come.
 fn guard() -> impl Strategy<Value = GuardDraft> {
     let by = || prop_oneof![6 => Just(0_i8), 3 => Just(-1), 1 => Just(1)];
     let part = || option::weighted(0.3, by());
-    let some = (option::weighted(0.4, prop_oneof![9 => Just(0_i8), 1 => Just(1)]), part(), part(), option::weighted(0.15, by()));
+    let some = (
+        option::weighted(0.4, prop_oneof![9 => Just(0_i8), 1 => Just(1)]),
+        part(),
+        part(),
+        option::weighted(0.15, by()),
+    );
     let drafted = some.prop_map(|(born, run, attempt, revision)| GuardDraft {
         born,
         run,
@@ -156,6 +183,47 @@ fn deed() -> impl Strategy<Value = Deed> {
     ]
 }
 
+/// One of the deeds that a process is ready for.
+pub(super) fn likely(card: &Card, choice: usize) -> Deed {
+    let failure = |reason| Failure::new(reason, "");
+    let mut deeds = match card.status {
+        OverallStatus::Ongoing => vec![Deed::Cancel("likely".into())],
+        OverallStatus::Complete => vec![Deed::Update(Renewal::default())],
+        _ => vec![Deed::Rerun, Deed::Rerun],
+    };
+    for (module, step) in (1..).zip(&card.modules) {
+        match step.state.kind() {
+            ModuleStateKind::Pending => {
+                deeds.extend([Deed::Start(module), Deed::Start(module)]);
+                deeds.push(Deed::Skip(module, "likely".into()));
+            }
+            ModuleStateKind::Running => {
+                let done = step
+                    .progress
+                    .as_ref()
+                    .map_or(0, |(progress, _)| progress.done);
+                let news = Progress::of(done, 9).message(if choice.is_multiple_of(2) {
+                    "even"
+                } else {
+                    "odd"
+                });
+                deeds.extend([
+                    Deed::Retry(module, failure("A")),
+                    Deed::Retry(module, failure("B")),
+                    Deed::Retry(module, failure("A")),
+                    Deed::Progress(module, news.clone()),
+                    Deed::Progress(module, Progress::of(done + 1, 9)),
+                    Deed::Complete(module),
+                    Deed::Fail(module, failure("A")),
+                ]);
+            }
+            _ => {}
+        }
+    }
+    let choice = choice / 2 % deeds.len();
+    deeds.swap_remove(choice)
+}
+
 fn name() -> impl Strategy<Value = String> {
     select(&NAMES[..]).prop_map(str::to_owned)
 }
@@ -165,7 +233,8 @@ fn path() -> impl Strategy<Value = String> {
 }
 
 fn failure() -> impl Strategy<Value = Failure> {
-    (select(vec!["A", "B"]), select(vec!["", "x"])).prop_map(|(reason, message)| Failure::new(reason, message))
+    (select(vec!["A", "B"]), select(vec!["", "x"]))
+        .prop_map(|(reason, message)| Failure::new(reason, message))
 }
 
 fn progress() -> impl Strategy<Value = Progress> {
@@ -189,7 +258,7 @@ fn renewal() -> impl Strategy<Value = Renewal> {
         (0..90_i64).prop_map(Until::Seconds),
         Just(Until::Never),
     ];
-    let description = option::weighted(0.2, option::of(name()));
+    let description = option::weighted(0.2, prop_oneof![name(), Just(String::new())]);
     let part = 0.3;
     (
         option::weighted(part, name()),
@@ -198,13 +267,15 @@ fn renewal() -> impl Strategy<Value = Renewal> {
         description,
         option::weighted(part, expiry),
     )
-        .prop_map(|(file_name, directory, tags, description, expiry)| Renewal {
-            file_name,
-            directory,
-            tags,
-            description,
-            expiry,
-        })
+        .prop_map(
+            |(file_name, directory, tags, description, expiry)| Renewal {
+                file_name,
+                directory,
+                tags,
+                description,
+                expiry,
+            },
+        )
 }
 
 fn search() -> impl Strategy<Value = Search> {

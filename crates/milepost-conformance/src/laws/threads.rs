@@ -15,10 +15,7 @@ use crate::trial::{Trial, ok};
 const THREADS: u32 = 6;
 
 /// Runs `work` in as many threads, half of them on another store value, and answers what each came to.
-fn at_once<T: Send>(
-    trial: &Trial<'_>,
-    work: impl Fn(u32, &dyn StatusStore) -> T + Sync,
-) -> Vec<T> {
+fn at_once<T: Send>(trial: &Trial<'_>, work: impl Fn(u32, &dyn StatusStore) -> T + Sync) -> Vec<T> {
     let stores: [Arc<dyn StatusStore>; 2] = [trial.store(), trial.another()];
     let barrier = Barrier::new(THREADS as usize);
     thread::scope(|scope| {
@@ -55,10 +52,17 @@ pub(crate) fn of_many_creations_of_one_id_one_wins(trial: &Trial<'_>) {
             .collect::<Vec<_>>();
         let won = at_once(trial, |n, store| wins(store, &begins[n as usize]));
         let winners = won.iter().filter(|won| **won).count();
-        assert_eq!(winners, 1, "of {THREADS} creations of one id so many changed something");
+        assert_eq!(
+            winners, 1,
+            "of {THREADS} creations of one id so many changed something"
+        );
         let winner = won.iter().position(|won| *won).unwrap_or_default();
         let stored = trial.stored(id(round));
-        assert_eq!(stored.file().name(), winner.to_string(), "left is stored, right has won");
+        assert_eq!(
+            stored.file().name(),
+            winner.to_string(),
+            "left is stored, right has won"
+        );
         assert_eq!(stored.revision(), 1);
     }
 }
@@ -80,10 +84,17 @@ pub(crate) fn each_transition_is_won_by_one(trial: &Trial<'_>) {
             let op = op(id(round), 1, change.clone());
             let won = at_once(trial, |_, store| wins(store, &op));
             let winners = won.iter().filter(|won| **won).count();
-            assert_eq!(winners, 1, "so many of {THREADS} changed something with {change:?}");
+            assert_eq!(
+                winners, 1,
+                "so many of {THREADS} changed something with {change:?}"
+            );
             let stored = trial.read(id(round)).map(|process| process.revision());
             let gone = matches!(change, Change::Erase);
-            assert_eq!(stored, (!gone).then_some(revision), "the revision after {change:?}");
+            assert_eq!(
+                stored,
+                (!gone).then_some(revision),
+                "the revision after {change:?}"
+            );
         }
     }
 }
@@ -91,33 +102,67 @@ pub(crate) fn each_transition_is_won_by_one(trial: &Trial<'_>) {
 pub(crate) fn concurrent_changes_to_one_process_are_none_lost(trial: &Trial<'_>) {
     const REPORTS: u64 = 40;
     let modules = (0..THREADS).map(|n| format!("module {n}"));
-    let pipeline = Pipeline::new("side by side", modules).expect("the names are fine").parallel();
-    ok("write", trial.store().write(&[trial.begin(&pipeline, id(1), 0)]));
+    let pipeline = Pipeline::new("side by side", modules)
+        .expect("the names are fine")
+        .parallel();
+    ok(
+        "write",
+        trial.store().write(&[trial.begin(&pipeline, id(1), 0)]),
+    );
     let verdicts = at_once(trial, |n, store| {
         let module = n as usize + 1;
-        let report = |done| op(id(1), 1, Change::progress(module, Progress::of(done, REPORTS)));
+        let report = |done| {
+            op(
+                id(1),
+                1,
+                Change::progress(module, Progress::of(done, REPORTS)),
+            )
+        };
         let mut verdicts = Vec::new();
         for done in 1..=REPORTS / 2 {
-            verdicts.extend(ok("write", store.write(&[report(2 * done - 1), report(2 * done)])));
+            verdicts.extend(ok(
+                "write",
+                store.write(&[report(2 * done - 1), report(2 * done)]),
+            ));
         }
-        verdicts.extend(ok("write", store.write(&[op(id(1), 2, Change::complete(module))])));
+        verdicts.extend(ok(
+            "write",
+            store.write(&[op(id(1), 2, Change::complete(module))]),
+        ));
         verdicts
     });
     let stored = trial.stored(id(1));
     for module in stored.modules() {
         let done = module.progress().map(Progress::done);
         let state = module.state().kind();
-        assert_eq!((done, state), (Some(REPORTS), ModuleStateKind::Complete), "{}", module.name());
+        assert_eq!(
+            (done, state),
+            (Some(REPORTS), ModuleStateKind::Complete),
+            "{}",
+            module.name()
+        );
     }
     let changes = u64::from(THREADS) * (REPORTS + 1);
-    assert_eq!(stored.revision(), 1 + changes, "left is stored, right counts every change");
+    assert_eq!(
+        stored.revision(),
+        1 + changes,
+        "left is stored, right counts every change"
+    );
     // Each change saw the one before it: no two report one revision.
     let revisions = verdicts
         .into_iter()
         .flatten()
-        .map(|verdict| verdict.expect("each thread has a module of its own").revision)
+        .map(|verdict| {
+            verdict
+                .expect("each thread has a module of its own")
+                .revision
+        })
         .collect::<BTreeSet<_>>();
-    assert_eq!(revisions.len() as u64, changes, "two changes report one revision");
+    assert_eq!(
+        revisions.len() as u64,
+        changes,
+        "two changes report one revision"
+    );
 }
 
 pub(crate) fn concurrent_changes_to_many_processes_are_none_lost(trial: &Trial<'_>) {
@@ -127,14 +172,21 @@ pub(crate) fn concurrent_changes_to_many_processes_are_none_lost(trial: &Trial<'
         .collect::<Vec<_>>();
     at_once(trial, |thread, store| {
         for n in thread * EACH..(thread + 1) * EACH {
-            let last = if n % 4 == 0 { Change::erase() } else { Change::complete(1) };
+            let last = if n % 4 == 0 {
+                Change::erase()
+            } else {
+                Change::complete(1)
+            };
             let batch = [
                 begins[n as usize].clone(),
                 op(id(n), 500, Change::start(1)),
                 op(id(n), 501, last),
             ];
             let verdicts = ok("write", store.write(&batch));
-            assert!(verdicts.iter().all(Verdict::is_ok), "nobody else is at it: {verdicts:?}");
+            assert!(
+                verdicts.iter().all(Verdict::is_ok),
+                "nobody else is at it: {verdicts:?}"
+            );
         }
     });
     for n in 0..THREADS * EACH {
@@ -142,7 +194,11 @@ pub(crate) fn concurrent_changes_to_many_processes_are_none_lost(trial: &Trial<'
         assert_eq!(revision, (n % 4 != 0).then_some(3), "process {n}");
     }
     let counts = ok("count", trial.store().count(&Filter::new()));
-    assert_eq!(counts.total(), u64::from(THREADS * EACH * 3 / 4), "counted after all is written");
+    assert_eq!(
+        counts.total(),
+        u64::from(THREADS * EACH * 3 / 4),
+        "counted after all is written"
+    );
 }
 
 pub(crate) fn verdicts_are_decided_on_the_state_that_is_stored_now(trial: &Trial<'_>) {
@@ -163,9 +219,19 @@ pub(crate) fn verdicts_are_decided_on_the_state_that_is_stored_now(trial: &Trial
     send(&ours, &op(id(1), 4, Change::complete(1)));
     send(&theirs, &op(id(1), 5, Change::complete(1)));
     send(&theirs, &op(id(1), 5, Change::start(1)));
-    send(&theirs, &op(id(1), 6, Change::update(Update::new().file_name("new.pdf"))));
+    send(
+        &theirs,
+        &op(id(1), 6, Change::update(Update::new().file_name("new.pdf"))),
+    );
     // Ours has seen the old name.
-    send(&ours, &op(id(1), 7, Change::update(Update::new().file_name("invoice.pdf"))));
+    send(
+        &ours,
+        &op(
+            id(1),
+            7,
+            Change::update(Update::new().file_name("invoice.pdf")),
+        ),
+    );
     send(&theirs, &op(id(1), 8, Change::erase()));
     send(&ours, &op(id(1), 9, Change::start(2)));
     send(&theirs, &trial.begin(&chain(), id(1), 10));
@@ -175,21 +241,45 @@ pub(crate) fn verdicts_are_decided_on_the_state_that_is_stored_now(trial: &Trial
 }
 
 pub(crate) fn a_process_that_many_begin_and_erase_is_never_half_there(trial: &Trial<'_>) {
-    let begins = (0..THREADS).map(|_| trial.begin(&chain(), id(1), 0)).collect::<Vec<_>>();
-    let counts = at_once(trial, |n, store| {
-        let (mut begun, mut erased) = (0_u32, 0_u32);
-        for _ in 0..30 {
-            begun += u32::from(wins(store, &begins[n as usize]));
+    const ROUNDS: usize = 20;
+    // Each beginning bears a mark of its own.
+    let begins = (0..ROUNDS * THREADS as usize)
+        .map(|_| trial.begin(&chain(), id(1), 0))
+        .collect::<Vec<_>>();
+    let marks = at_once(trial, |n, store| {
+        let (mut begun, mut erased) = (Vec::new(), Vec::new());
+        for begin in &begins[n as usize * ROUNDS..][..ROUNDS] {
+            begun.extend(mark_if_won(store, begin));
             let verdicts = ok("write", store.write(&[op(id(1), 1, Change::start(2))]));
             let verdict = &verdicts[0];
-            let lawful = matches!(verdict, Err(Rejection::NotFound | Rejection::OutOfOrder { .. }));
-            assert!(lawful, "no state of it makes this of starting module 2: {verdict:?}");
-            erased += u32::from(wins(store, &op(id(1), 2, Change::erase())));
+            let lawful = matches!(
+                verdict,
+                Err(Rejection::NotFound | Rejection::OutOfOrder { .. })
+            );
+            assert!(
+                lawful,
+                "no state of it makes this of starting module 2: {verdict:?}"
+            );
+            erased.extend(mark_if_won(store, &op(id(1), 2, Change::erase())));
         }
         (begun, erased)
     });
-    let (begun, erased) = counts.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-    assert_eq!(begun, erased, "left was begun so often, right erased; each thread ends by erasing");
+    let (begun, erased): (Vec<_>, Vec<_>) = marks.into_iter().unzip();
+    let (mut begun, mut erased) = (begun.concat(), erased.concat());
+    begun.sort_unstable();
+    erased.sort_unstable();
+    // Each thread ends by erasing, so nothing is left.
+    assert_eq!(
+        begun, erased,
+        "left are the marks of what was begun, right of what was erased"
+    );
     assert_eq!(trial.read(id(1)), None);
     assert_eq!(ok("count", trial.store().count(&Filter::new())).total(), 0);
+}
+
+/// Sends one op; the mark of the process that it changed.
+fn mark_if_won(store: &dyn StatusStore, op: &Op) -> Option<u64> {
+    let verdicts = ok("write", store.write(std::slice::from_ref(op)));
+    let applied = verdicts[0].as_ref().ok()?;
+    applied.changed.then_some(applied.version.born)
 }

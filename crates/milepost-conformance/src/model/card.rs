@@ -79,7 +79,8 @@ pub(crate) struct Renewal {
     pub(crate) file_name: Option<String>,
     pub(crate) directory: Option<String>,
     pub(crate) tags: Option<Vec<(String, String)>>,
-    pub(crate) description: Option<Option<String>>,
+    /// Empty: there is to be none.
+    pub(crate) description: Option<String>,
     pub(crate) expiry: Option<Until>,
 }
 
@@ -151,7 +152,10 @@ impl Card {
     pub(super) fn begun_again(&self, fresh: &Fresh) -> Vec<Answer> {
         let other = &fresh.card;
         let names = |card: &Card| {
-            card.modules.iter().map(|step| step.name.clone()).collect::<Vec<_>>()
+            card.modules
+                .iter()
+                .map(|step| step.name.clone())
+                .collect::<Vec<_>>()
         };
         let pipeline = self.pipeline != other.pipeline
             || self.parallel != other.parallel
@@ -183,7 +187,7 @@ impl Card {
             card.tags.clone_from(tags);
         }
         if let Some(description) = &renewal.description {
-            card.description.clone_from(description);
+            card.description = Some(description.clone()).filter(|text| !text.is_empty());
         }
         match renewal.expiry {
             Some(Until::At(time)) => card.expires_at = Some(time),
@@ -223,7 +227,9 @@ impl Deed {
 
     /// Whether it is wrong in itself, for a process of so many modules.
     pub(super) fn is_wrong(&self, modules: usize) -> bool {
-        let nowhere = self.module().is_some_and(|module| module == 0 || module > modules);
+        let nowhere = self
+            .module()
+            .is_some_and(|module| module == 0 || module > modules);
         let over = matches!(self, Deed::Progress(_, progress) if progress.total.is_some_and(|total| progress.done > total));
         nowhere || over
     }
@@ -239,9 +245,12 @@ impl Term {
             Term::Status(any) => any.contains(&card.status),
             Term::FileId(id) => card.file_id == *id,
             Term::FileName(name) => card.file_name == *name,
-            Term::Prefix(prefix) => {
-                card.file_name.as_bytes().iter().take(prefix.len()).eq(prefix.as_bytes())
-            }
+            Term::Prefix(prefix) => card
+                .file_name
+                .as_bytes()
+                .iter()
+                .take(prefix.len())
+                .eq(prefix.as_bytes()),
             Term::Directory(path) => card.directory == *path,
             Term::Under(path) => {
                 card.directory == *path || card.directory.starts_with(&format!("{path}/"))
@@ -249,9 +258,9 @@ impl Term {
             Term::Tag(name, value) => card.tags.contains(&(name.clone(), value.clone())),
             Term::Created(from, before) => within(card.created_at, from, before),
             Term::Updated(from, before) => within(card.updated_at, from, before),
-            Term::Settled(from, before) => {
-                card.settled_at.is_some_and(|time| within(time, from, before))
-            }
+            Term::Settled(from, before) => card
+                .settled_at
+                .is_some_and(|time| within(time, from, before)),
         }
     }
 }

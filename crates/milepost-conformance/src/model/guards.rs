@@ -15,8 +15,16 @@ pub(super) fn answers(act: &Act, card: &Card) -> Vec<Answer> {
     let attempt = step.map_or(0, |step| step.attempt);
     let revision = card.version.revision;
     let parts = [
-        (GuardKind::Run, act.guard.run.map(u64::from), u64::from(card.run)),
-        (GuardKind::Attempt, act.guard.attempt.map(u64::from), u64::from(attempt)),
+        (
+            GuardKind::Run,
+            act.guard.run.map(u64::from),
+            u64::from(card.run),
+        ),
+        (
+            GuardKind::Attempt,
+            act.guard.attempt.map(u64::from),
+            u64::from(attempt),
+        ),
         (GuardKind::Revision, act.guard.revision, revision),
     ];
     let mut answers = Vec::new();
@@ -51,8 +59,10 @@ fn history_shows(act: &Act, card: &Card) -> Option<bool> {
                 && past.end == *end
         })
     };
-    let failed = |module: usize, failure: &Failure| shows(module - 1, &AttemptEnd::Failed(failure.clone()));
-    let retried = |module: usize, failure: &Failure| shows(module - 1, &AttemptEnd::Retried(failure.clone()));
+    let failed =
+        |module: usize, failure: &Failure| shows(module - 1, &AttemptEnd::Failed(failure.clone()));
+    let retried =
+        |module: usize, failure: &Failure| shows(module - 1, &AttemptEnd::Retried(failure.clone()));
     match &act.deed {
         // What is complete or skipped stays so, and keeps its attempt. Without an attempt in the guard
         // nothing tells in which run that was.
@@ -95,6 +105,8 @@ fn effect_stands(act: &Act, card: &Card) -> Option<bool> {
         ),
         Deed::Cancel(_) => Some(card.status == OverallStatus::Cancelled),
         Deed::Erase => Some(false),
-        Deed::Start(_) | Deed::Progress(..) | Deed::Retry(..) | Deed::Rerun | Deed::Create(_) => None,
+        Deed::Start(_) | Deed::Progress(..) | Deed::Retry(..) | Deed::Rerun | Deed::Create(_) => {
+            None
+        }
     }
 }

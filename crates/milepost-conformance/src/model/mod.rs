@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use milepost_core::{Conflict, GuardKind, OverallStatus, Rejection, RequestId, Verdict, Version};
 
-pub(crate) use card::{Card, Deed, Fresh, Renewal, Step, Term, Until};
 use card::Past;
+pub(crate) use card::{Card, Deed, Fresh, Renewal, Step, Term, Until};
 
 /// One deed on one process, at its time: what an op is to the model.
 #[derive(Debug, Clone)]
@@ -43,8 +43,14 @@ pub(crate) enum Answer {
     NotFound,
     Exists(Conflict),
     Illegal,
-    OutOfOrder { module: usize, waits_for: usize },
-    Backwards { done: u64, given: u64 },
+    OutOfOrder {
+        module: usize,
+        waits_for: usize,
+    },
+    Backwards {
+        done: u64,
+        given: u64,
+    },
     Stale(GuardKind, u64, u64),
     Settled(OverallStatus),
     /// Wrong in itself: any rejection will do.
@@ -78,11 +84,16 @@ impl Opinion {
                     run: applied.run,
                     attempt: applied.attempt,
                 };
-                if self.about.as_ref() != Some(&reported) || applied.revision != applied.version.revision
+                if self.about.as_ref() != Some(&reported)
+                    || applied.revision != applied.version.revision
                 {
                     return false;
                 }
-                if applied.changed { Answer::Changed } else { Answer::NoChange }
+                if applied.changed {
+                    Answer::Changed
+                } else {
+                    Answer::NoChange
+                }
             }
             Err(Rejection::NotFound) => Answer::NotFound,
             Err(Rejection::AlreadyExists { conflict }) => Answer::Exists(*conflict),
@@ -112,28 +123,32 @@ impl Model {
     /// Does a deed, and says what a store may answer.
     pub(crate) fn act(&mut self, act: &Act) -> Opinion {
         let before = self.entries.get(&act.id).cloned();
-        let expired = before.as_ref().is_some_and(|entry| entry.card.is_expired(act.at));
+        let expired = before
+            .as_ref()
+            .is_some_and(|entry| entry.card.is_expired(act.at));
         if let Deed::Create(fresh) = &act.deed {
             let old = before.filter(|_| !expired);
-            return match old {
-                Some(entry) => Opinion {
+            return if let Some(entry) = old {
+                Opinion {
                     answers: entry.card.begun_again(fresh),
                     about: Some(entry.about(0)),
-                },
-                None => {
-                    let entry = Entry {
-                        card: fresh.card.clone(),
-                        kept: Vec::new(),
-                    };
-                    self.changed(act, entry, 0)
                 }
+            } else {
+                let entry = Entry {
+                    card: fresh.card.clone(),
+                    kept: Vec::new(),
+                };
+                self.changed(act, entry, 0)
             };
         }
         let Some(mut entry) = before else {
             return Opinion::rejected(vec![act.wrong_or(Answer::NotFound)]);
         };
         let module = act.deed.module();
-        let is_another = act.guard.born.is_some_and(|born| born != entry.card.version.born);
+        let is_another = act
+            .guard
+            .born
+            .is_some_and(|born| born != entry.card.version.born);
         if is_another || (expired && !matches!(act.deed, Deed::Erase)) {
             return Opinion::rejected(vec![act.wrong_or(Answer::NotFound)]);
         }
@@ -193,7 +208,10 @@ impl Model {
 
     /// Which have expired by this time.
     pub(crate) fn expired(&self, time: DateTime<Utc>) -> Vec<RequestId> {
-        let expired = self.entries.iter().filter(|(_, entry)| entry.card.is_expired(time));
+        let expired = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.card.is_expired(time));
         expired.map(|(id, _)| *id).collect()
     }
 
@@ -211,8 +229,12 @@ impl Model {
                 !hidden && terms.iter().all(|term| term.takes(&entry.card))
             })
             .collect::<Vec<_>>();
-        found.sort_by_key(|(id, entry)| (entry.card.created_at, *uuid::Uuid::from(**id).as_bytes()));
-        found.into_iter().map(|(id, entry)| (*id, entry.card.status)).collect()
+        found
+            .sort_by_key(|(id, entry)| (entry.card.created_at, *uuid::Uuid::from(**id).as_bytes()));
+        found
+            .into_iter()
+            .map(|(id, entry)| (*id, entry.card.status))
+            .collect()
     }
 }
 
@@ -228,7 +250,11 @@ impl Opinion {
 impl Act {
     /// What is wrong in itself may be found wrong before or after the process is looked for.
     fn wrong_or(&self, answer: Answer) -> Answer {
-        if self.deed.is_wrong(usize::MAX) { Answer::Wrong } else { answer }
+        if self.deed.is_wrong(usize::MAX) {
+            Answer::Wrong
+        } else {
+            answer
+        }
     }
 }
 

@@ -37,9 +37,14 @@ impl Entry {
             return Some(Answer::Settled(self.card.status));
         }
         let done = |step: &Step| {
-            matches!(step.state, ModuleState::Complete { .. } | ModuleState::Skipped { .. })
+            matches!(
+                step.state,
+                ModuleState::Complete { .. } | ModuleState::Skipped { .. }
+            )
         };
-        let first = self.card.modules[..index].iter().position(|step| !done(step))?;
+        let first = self.card.modules[..index]
+            .iter()
+            .position(|step| !done(step))?;
         (!self.card.parallel).then_some(Answer::OutOfOrder {
             module: index + 1,
             waits_for: first + 1,
@@ -88,22 +93,33 @@ impl Entry {
             return Answer::NoChange;
         }
         match self.at_work(index, at) {
-            Ok(started) => {
-                self.comes_to(index, ModuleState::Complete { started, ended: at }, at)
-            }
+            Ok(started) => self.comes_to(index, ModuleState::Complete { started, ended: at }, at),
             Err(answer) => answer,
         }
     }
 
     fn fail(&mut self, index: usize, failure: &Failure, at: DateTime<Utc>) -> Answer {
-        if let ModuleState::Failed { failure: standing, .. } = &self.card.modules[index].state {
-            return if standing == failure { Answer::NoChange } else { Answer::Illegal };
+        if let ModuleState::Failed {
+            failure: standing, ..
+        } = &self.card.modules[index].state
+        {
+            return if standing == failure {
+                Answer::NoChange
+            } else {
+                Answer::Illegal
+            };
         }
         let failure = failure.clone();
         match self.at_work(index, at) {
-            Ok(started) => {
-                self.comes_to(index, ModuleState::Failed { started, ended: at, failure }, at)
-            }
+            Ok(started) => self.comes_to(
+                index,
+                ModuleState::Failed {
+                    started,
+                    ended: at,
+                    failure,
+                },
+                at,
+            ),
             Err(answer) => answer,
         }
     }
@@ -148,7 +164,11 @@ impl Entry {
             };
             step.state = ModuleState::Cancelled { started, at };
         }
-        let fault = if let [only] = running[..] { Some(only) } else { None };
+        let fault = if let [only] = running[..] {
+            Some(only)
+        } else {
+            None
+        };
         self.card.blame = Some((fault, "Cancelled".into(), reason.into()));
         self.card.status = OverallStatus::Cancelled;
         self.card.settled_at = Some(at);
@@ -156,10 +176,18 @@ impl Entry {
     }
 
     fn rerun(&mut self, at: DateTime<Utc>) -> Answer {
-        if !matches!(self.card.status, OverallStatus::Failed | OverallStatus::Cancelled) {
+        if !matches!(
+            self.card.status,
+            OverallStatus::Failed | OverallStatus::Cancelled
+        ) {
             return Answer::Illegal;
         }
-        let reason = self.card.blame.as_ref().map_or("", |(_, _, message)| message).to_owned();
+        let reason = self
+            .card
+            .blame
+            .as_ref()
+            .map_or("", |(_, _, message)| message)
+            .to_owned();
         for index in 0..self.card.modules.len() {
             let end = match &self.card.modules[index].state {
                 ModuleState::Failed { failure, .. } => AttemptEnd::Failed(failure.clone()),

@@ -1,8 +1,5 @@
 //! Faults in how a batch is taken.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
-
 use milepost_conformance::Subject;
 use milepost_core::{
     Change, Op, Rejection, StatusStore, StoreError, StoreErrorKind, Update, Verdict, limits,
@@ -23,7 +20,9 @@ pub(crate) fn refuses_empty_batches() -> Subject {
 
 /// A no-change that reports what is stored, whatever the op was.
 pub(crate) fn unchanged(records: &mut Records, op: &Op) -> Verdict {
-    let at = records.get(&op.id).map_or(op.at, |process| process.created_at());
+    let at = records
+        .get(&op.id)
+        .map_or(op.at, |process| process.created_at());
     apply(records, &Op::new(op.id, at, Change::update(Update::new())))
 }
 
@@ -32,8 +31,11 @@ fn backwards() -> Subject {
         Wrong::new().write(|honest, ops| {
             limits::check_batch(ops)?;
             let mut records = honest.records();
-            let mut verdicts =
-                ops.iter().rev().map(|op| apply(&mut records, op)).collect::<Vec<_>>();
+            let mut verdicts = ops
+                .iter()
+                .rev()
+                .map(|op| apply(&mut records, op))
+                .collect::<Vec<_>>();
             verdicts.reverse();
             Ok(verdicts)
         })
@@ -176,207 +178,77 @@ fn takes_any_batch() -> Subject {
     })
 }
 
-fn writes_over_on_create() -> Subject {
-    Subject::new(|| {
-        Wrong::new().each(|records, op| {
-            if matches!(op.change, Change::Create(_)) {
-                records.remove(&op.id);
-            }
-            apply(records, op)
-        })
-    })
-}
-
-fn brings_the_erased_back() -> Subject {
-    Subject::new(|| {
-        let begun = Mutex::new(BTreeMap::new());
-        Wrong::new().each(move |records, op| {
-            let mut begun = begun.lock().expect("no law panics in here");
-            if matches!(op.change, Change::Create(_)) {
-                begun.insert(op.id, op.clone());
-            }
-            match (apply(records, op), begun.get(&op.id)) {
-                (Err(Rejection::NotFound), Some(begin)) if !matches!(op.change, Change::Erase) => {
-                    // It may have begun later than the late op says it is.
-                    apply(records, begin).and_then(|_| apply(records, op))
-                }
-                (verdict, _) => verdict,
-            }
-        })
-    })
-}
-
-fn begins_what_it_does_not_find() -> Subject {
-    Subject::new(|| {
-        let tracker = milepost_core::Tracker::new(Honest::new());
-        let pipeline = milepost_core::Pipeline::new("unknown", ["module"]).expect("it is fine");
-        Wrong::new().each(move |records, op| match apply(records, op) {
-            Err(Rejection::NotFound) => {
-                let new = milepost_core::NewProcess::new(&pipeline).request_id(op.id);
-                let mut begin = tracker.prepare(new).expect("it can begin");
-                begin.at = op.at;
-                apply(records, &begin)
-            }
-            verdict => verdict,
-        })
-    })
-}
-
-fn keeps_the_erased_for_later() -> Subject {
-    Subject::new(|| {
-        let erased = Mutex::new(Records::new());
-        Wrong::new().each(move |records, op| {
-            let mut erased = erased.lock().expect("no law panics in here");
-            let before = records.get(&op.id).cloned();
-            match (&op.change, before, erased.remove(&op.id)) {
-                (Change::Erase, Some(process), _) => {
-                    erased.insert(op.id, process);
-                }
-                (Change::Create(_), None, Some(process)) => {
-                    records.insert(op.id, process);
-                }
-                _ => {}
-            }
-            apply(records, op)
-        })
-    })
-}
-
-fn erases_again_and_again() -> Subject {
-    Subject::new(|| {
-        let erased = Mutex::new(BTreeMap::new());
-        Wrong::new().each(move |records, op| {
-            let mut erased = erased.lock().expect("no law panics in here");
-            let verdict = apply(records, op);
-            match (&op.change, &verdict) {
-                (Change::Erase, Ok(applied)) => {
-                    erased.insert(op.id, *applied);
-                    verdict
-                }
-                (Change::Erase, Err(_)) => match erased.get(&op.id) {
-                    Some(applied) => Ok(*applied),
-                    None => verdict,
-                },
-                _ => verdict,
-            }
-        })
-    })
-}
-
-fn reports_an_old_version() -> Subject {
-    Subject::new(|| {
-        Wrong::new().write(|honest, ops| {
-            let mut verdicts = honest.write(ops)?;
-            for applied in verdicts.iter_mut().flatten().filter(|applied| !applied.changed) {
-                applied.revision -= 1;
-                applied.version.revision -= 1;
-            }
-            Ok(verdicts)
-        })
-    })
-}
-
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        Case {
-            fault: "applies a batch backwards",
-            subject: backwards,
-            breaks: &["a_batch_is_its_ops_one_by_one"],
-        },
-        Case {
-            fault: "mixes up its verdicts",
-            subject: mixes_up_verdicts,
-            breaks: &["there_is_one_verdict_for_each_op_in_order"],
-        },
-        Case {
-            fault: "forgets a verdict",
-            subject: forgets_a_verdict,
-            breaks: &["there_is_one_verdict_for_each_op_in_order"],
-        },
-        Case {
-            fault: "judges every op by the state before the batch",
-            subject: judges_by_the_state_before_the_batch,
-            breaks: &["a_later_op_sees_what_an_earlier_one_of_its_batch_did"],
-        },
-        Case {
-            fault: "erases at the end of the batch",
-            subject: erases_at_the_end_of_the_batch,
-            breaks: &["a_process_may_live_and_die_in_one_batch"],
-        },
-        Case {
-            fault: "refuses empty batches",
-            subject: refuses_empty_batches,
-            breaks: &["an_empty_batch_is_answered_by_no_verdicts"],
-        },
-        Case {
-            fault: "drops the rest of a batch after a rejection",
-            subject: drops_the_rest_after_a_rejection,
-            breaks: &["a_rejected_op_spoils_nothing_else_in_its_batch"],
-        },
-        Case {
-            fault: "undoes a batch with a rejection in it",
-            subject: undoes_a_batch_with_a_rejection,
-            breaks: &["a_rejected_op_spoils_nothing_else_in_its_batch"],
-        },
-        Case {
-            fault: "takes note of rejections in the record",
-            subject: takes_note_of_rejections,
-            breaks: &["a_rejected_op_leaves_the_record_untouched"],
-        },
-        Case {
-            fault: "checks the limits after it has applied",
-            subject: checks_the_limits_too_late,
-            breaks: &[
+        Case::new(
+            "applies a batch backwards",
+            backwards,
+            &["a_batch_is_its_ops_one_by_one"],
+        ),
+        Case::new(
+            "mixes up its verdicts",
+            mixes_up_verdicts,
+            &["there_is_one_verdict_for_each_op_in_order"],
+        ),
+        Case::new(
+            "forgets a verdict",
+            forgets_a_verdict,
+            &["there_is_one_verdict_for_each_op_in_order"],
+        ),
+        Case::new(
+            "judges every op by the state before the batch",
+            judges_by_the_state_before_the_batch,
+            &["a_later_op_sees_what_an_earlier_one_of_its_batch_did"],
+        ),
+        Case::new(
+            "erases at the end of the batch",
+            erases_at_the_end_of_the_batch,
+            &["a_process_may_live_and_die_in_one_batch"],
+        ),
+        Case::new(
+            "refuses empty batches",
+            refuses_empty_batches,
+            &["an_empty_batch_is_answered_by_no_verdicts"],
+        ),
+        Case::new(
+            "drops the rest of a batch after a rejection",
+            drops_the_rest_after_a_rejection,
+            &["a_rejected_op_spoils_nothing_else_in_its_batch"],
+        ),
+        Case::new(
+            "undoes a batch with a rejection in it",
+            undoes_a_batch_with_a_rejection,
+            &["a_rejected_op_spoils_nothing_else_in_its_batch"],
+        ),
+        Case::new(
+            "takes note of rejections in the record",
+            takes_note_of_rejections,
+            &["a_rejected_op_leaves_the_record_untouched"],
+        ),
+        Case::new(
+            "checks the limits after it has applied",
+            checks_the_limits_too_late,
+            &[
                 "a_refused_batch_is_kept_in_no_part",
                 "a_batch_of_too_many_ops_is_over_the_limit",
                 "a_batch_of_too_many_bytes_is_over_the_limit",
             ],
-        },
-        Case {
-            fault: "takes a batch of any size",
-            subject: takes_any_batch,
-            breaks: &[
+        ),
+        Case::new(
+            "takes a batch of any size",
+            takes_any_batch,
+            &[
                 "a_batch_of_too_many_ops_is_over_the_limit",
                 "a_batch_of_too_many_bytes_is_over_the_limit",
             ],
-        },
-        Case {
-            fault: "does nothing and says Ok",
-            subject: does_nothing_and_says_ok,
-            breaks: &["every_part_of_a_record_is_kept", "a_batch_is_its_ops_one_by_one"],
-        },
-        Case {
-            fault: "writes over what is there when a process begins",
-            subject: writes_over_on_create,
-            breaks: &["create_never_overwrites", "beginning_twice_is_beginning_once"],
-        },
-        Case {
-            fault: "brings back the erased for a late op",
-            subject: brings_the_erased_back,
-            breaks: &["a_late_op_for_an_erased_process_is_not_found"],
-        },
-        Case {
-            fault: "begins what it does not find",
-            subject: begins_what_it_does_not_find,
-            breaks: &["nothing_but_a_creation_makes_a_process_exist"],
-        },
-        Case {
-            fault: "keeps the erased for when the id is begun anew",
-            subject: keeps_the_erased_for_later,
-            breaks: &["an_id_begun_anew_has_nothing_of_the_one_before"],
-        },
-        Case {
-            fault: "erases the same process again and again",
-            subject: erases_again_and_again,
-            breaks: &["an_erasure_sent_again_is_not_found"],
-        },
-        Case {
-            fault: "reports an old version where nothing changed",
-            subject: reports_an_old_version,
-            breaks: &[
-                "no_change_reports_the_state_that_is_stored",
-                "every_op_sent_twice_counts_once",
+        ),
+        Case::new(
+            "does nothing and says Ok",
+            does_nothing_and_says_ok,
+            &[
+                "every_part_of_a_record_is_kept",
+                "a_batch_is_its_ops_one_by_one",
             ],
-        },
+        ),
     ]
 }

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use chrono::TimeDelta;
 use milepost_conformance::Subject;
-use milepost_core::{Filter, OverallStatus, Process, StatusStore, Term, TimeRange};
+use milepost_core::{
+    Filter, OverallStatus, Process, StatusStore, StoreError, StoreErrorKind, Term,
+};
 
 use crate::Case;
 use crate::honest::Records;
@@ -29,15 +30,17 @@ fn ignores(term: fn(&Term) -> bool) -> Subject {
     })
 }
 
-fn filtered(alter: fn(Filter) -> Filter) -> Subject {
+pub(crate) fn filtered(alter: fn(Filter) -> Filter) -> Subject {
     Subject::new(move || Wrong::new().filtered(alter))
 }
 
 /// Judges a term in its own way, where it has one, and otherwise honestly.
-fn judges(own: fn(&Term, &Process) -> Option<bool>) -> Subject {
+pub(crate) fn judges(own: fn(&Term, &Process) -> Option<bool>) -> Subject {
     Subject::new(move || {
         let matches = move |filter: &Filter, process: &Process| {
-            let hidden = filter.visible_at.is_some_and(|time| process.is_expired(time));
+            let hidden = filter
+                .visible_at
+                .is_some_and(|time| process.is_expired(time));
             let holds = |term: &Term| {
                 own(term, process)
                     .unwrap_or_else(|| Filter::new().with(term.clone()).matches(process))
@@ -45,7 +48,9 @@ fn judges(own: fn(&Term, &Process) -> Option<bool>) -> Subject {
             !hidden && filter.terms.iter().all(holds)
         };
         Wrong::new()
-            .count(move |honest, filter| Ok(count_where(honest, |process| matches(filter, process))))
+            .count(move |honest, filter| {
+                Ok(count_where(honest, |process| matches(filter, process)))
+            })
             .list(move |honest, listing| {
                 list_where(honest, listing, |process| matches(&listing.filter, process))
             })
@@ -53,8 +58,6 @@ fn judges(own: fn(&Term, &Process) -> Option<bool>) -> Subject {
 }
 
 fn folds_case() -> Subject {
-    let same = |one: &str, other: &str| Some(one.eq_ignore_ascii_case(other));
-    let _: fn(&str, &str) -> Option<bool> = same;
     judges(|term, process| {
         let file = process.file();
         let lower = str::to_lowercase;
@@ -63,9 +66,11 @@ fn folds_case() -> Subject {
             Term::FileName(name) => Some(lower(file.name()) == lower(name)),
             Term::FileNamePrefix(prefix) => Some(lower(file.name()).starts_with(&lower(prefix))),
             Term::Directory(path) => Some(lower(file.symbolic_directory_path()) == lower(path)),
-            Term::Tag { name, value } => Some(file.tags().iter().any(|tag| {
-                lower(tag.name()) == lower(name) && lower(tag.value()) == lower(value)
-            })),
+            Term::Tag { name, value } => {
+                Some(file.tags().iter().any(|tag| {
+                    lower(tag.name()) == lower(name) && lower(tag.value()) == lower(value)
+                }))
+            }
             _ => None,
         }
     })
@@ -82,11 +87,13 @@ fn is_like(text: &[char], pattern: &[char]) -> bool {
 }
 
 fn takes_texts_for_patterns() -> Subject {
-    let _ = is_like;
     judges(|term, process| {
         let file = process.file();
         let like = |text: &str, pattern: &str| {
-            let (text, pattern) = (text.chars().collect::<Vec<_>>(), pattern.chars().collect::<Vec<_>>());
+            let (text, pattern) = (
+                text.chars().collect::<Vec<_>>(),
+                pattern.chars().collect::<Vec<_>>(),
+            );
             Some(is_like(&text, &pattern))
         };
         match term {
@@ -140,63 +147,14 @@ fn takes_tags_apart() -> Subject {
 fn keeps_one_tag_a_name() -> Subject {
     judges(|term, process| match term {
         Term::Tag { name, value } => {
-            let last = process.file().tags().iter().rev().find(|tag| tag.name() == name);
+            let last = process
+                .file()
+                .tags()
+                .iter()
+                .rev()
+                .find(|tag| tag.name() == name);
             Some(last.is_some_and(|tag| tag.value() == value))
         }
-        _ => None,
-    })
-}
-
-/// Alters the range of a term on times.
-fn ranges(alter: fn(TimeRange) -> TimeRange) -> Subject {
-    Subject::new(move || {
-        let altered = move |filter: &Filter| {
-            let mut filter = filter.clone();
-            for term in &mut filter.terms {
-                if let Term::Created(range) | Term::Updated(range) | Term::Settled(range) = term {
-                    *range = alter(*range);
-                }
-            }
-            filter
-        };
-        Wrong::new()
-            .count(move |honest, filter| honest.count(&altered(filter)))
-            .list(move |honest, listing| {
-                honest.list(&milepost_core::Listing {
-                    filter: altered(&listing.filter),
-                    ..listing.clone()
-                })
-            })
-    })
-}
-
-fn includes_the_end() -> Subject {
-    ranges(|mut range| {
-        range.before = range.before.map(|before| before + TimeDelta::microseconds(1));
-        range
-    })
-}
-
-fn excludes_the_start() -> Subject {
-    ranges(|mut range| {
-        range.from = range.from.map(|from| from + TimeDelta::microseconds(1));
-        range
-    })
-}
-
-fn knows_milliseconds() -> Subject {
-    ranges(|mut range| {
-        let cut = |time: chrono::DateTime<chrono::Utc>| {
-            chrono::DateTime::from_timestamp_millis(time.timestamp_millis())
-        };
-        range.from = range.from.and_then(cut);
-        range
-    })
-}
-
-fn settled_is_updated() -> Subject {
-    judges(|term, process| match term {
-        Term::Settled(range) => Some(range.contains(process.updated_at())),
         _ => None,
     })
 }
@@ -208,34 +166,12 @@ fn takes_the_last_status() -> Subject {
     })
 }
 
-fn counts_the_hidden() -> Subject {
-    Subject::new(|| {
-        Wrong::new().count(|honest, filter| {
-            let mut filter = filter.clone();
-            filter.visible_at = None;
-            honest.count(&filter)
-        })
-    })
-}
-
-fn hides_a_moment_too_late() -> Subject {
-    filtered(|mut filter| {
-        filter.visible_at = filter.visible_at.map(|time| time - TimeDelta::microseconds(1));
-        filter
-    })
-}
-
-fn lists_the_hidden() -> Subject {
-    filtered(|mut filter| {
-        filter.visible_at = None;
-        filter
-    })
-}
-
 fn takes_any_term() -> Subject {
     Subject::new(|| {
         Wrong::new().matching(|filter, process| {
-            let hidden = filter.visible_at.is_some_and(|time| process.is_expired(time));
+            let hidden = filter
+                .visible_at
+                .is_some_and(|time| process.is_expired(time));
             let holds = |term: &Term| Filter::new().with(term.clone()).matches(process);
             !hidden && (filter.terms.is_empty() || filter.terms.iter().any(holds))
         })
@@ -277,7 +213,9 @@ fn finds_by_what_was() -> Subject {
             })
             .count(move |honest, filter| {
                 let first = counted.lock().expect("no law panics in here");
-                Ok(count_where(honest, |process| filter.matches(&first[&process.request_id()])))
+                Ok(count_where(honest, |process| {
+                    filter.matches(&first[&process.request_id()])
+                }))
             })
     })
 }
@@ -293,167 +231,142 @@ fn counts_all_as_ongoing() -> Subject {
     })
 }
 
+fn takes_few_terms() -> Subject {
+    Subject::new(|| {
+        Wrong::new().count(|honest, filter| {
+            if filter.terms.len() > 99 {
+                return Err(StoreError::new(StoreErrorKind::Limit, "too many terms"));
+            }
+            honest.count(filter)
+        })
+    })
+}
+
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = ignored();
     cases.extend(vec![
-        Case {
-            fault: "folds case",
-            subject: folds_case,
-            breaks: &[
+        Case::new(
+            "folds case",
+            folds_case,
+            &[
                 "the_pipeline_is_taken_exactly",
                 "the_file_name_is_taken_exactly",
                 "a_prefix_of_the_file_name_is_taken_byte_by_byte",
                 "the_directory_is_taken_exactly",
                 "a_tag_is_taken_by_name_and_value_together",
             ],
-        },
-        Case {
-            fault: "takes texts for patterns",
-            subject: takes_texts_for_patterns,
-            breaks: &[
+        ),
+        Case::new(
+            "takes texts for patterns",
+            takes_texts_for_patterns,
+            &[
                 "the_pipeline_is_taken_exactly",
                 "the_file_name_is_taken_exactly",
                 "a_prefix_of_the_file_name_is_taken_byte_by_byte",
                 "the_directory_is_taken_exactly",
                 "under_a_directory_is_all_below_it_and_nothing_beside",
             ],
-        },
-        Case {
-            fault: "takes directories for prefixes",
-            subject: takes_directories_for_prefixes,
-            breaks: &["under_a_directory_is_all_below_it_and_nothing_beside"],
-        },
-        Case {
-            fault: "ends a prefix at the next character",
-            subject: ends_prefixes_at_the_next,
-            breaks: &["the_highest_prefixes_end_nowhere_too_early"],
-        },
-        Case {
-            fault: "takes the names and values of tags apart",
-            subject: takes_tags_apart,
-            breaks: &["a_tag_is_taken_by_name_and_value_together"],
-        },
-        Case {
-            fault: "keeps one tag a name",
-            subject: keeps_one_tag_a_name,
-            breaks: &["a_tag_is_taken_by_name_and_value_together"],
-        },
-        Case {
-            fault: "takes the last status of many",
-            subject: takes_the_last_status,
-            breaks: &["any_of_the_given_statuses_is_taken"],
-        },
-        Case {
-            fault: "counts everything as ongoing",
-            subject: counts_all_as_ongoing,
-            breaks: &["any_of_the_given_statuses_is_taken", "a_thousand_fit_on_one_page"],
-        },
-        Case {
-            fault: "takes what meets any term",
-            subject: takes_any_term,
-            breaks: &["every_term_of_a_filter_must_hold"],
-        },
-        Case {
-            fault: "takes the first term of a kind",
-            subject: takes_the_first_of_a_kind,
-            breaks: &["every_term_of_a_filter_must_hold", "a_tag_is_taken_by_name_and_value_together"],
-        },
-        Case {
-            fault: "finds processes by what they were",
-            subject: finds_by_what_was,
-            breaks: &[
+        ),
+        Case::new(
+            "takes directories for prefixes",
+            takes_directories_for_prefixes,
+            &["under_a_directory_is_all_below_it_and_nothing_beside"],
+        ),
+        Case::new(
+            "ends a prefix at the next character",
+            ends_prefixes_at_the_next,
+            &["the_highest_prefixes_end_nowhere_too_early"],
+        ),
+        Case::new(
+            "takes the names and values of tags apart",
+            takes_tags_apart,
+            &["a_tag_is_taken_by_name_and_value_together"],
+        ),
+        Case::new(
+            "keeps one tag a name",
+            keeps_one_tag_a_name,
+            &["a_tag_is_taken_by_name_and_value_together"],
+        ),
+        Case::new(
+            "takes the last status of many",
+            takes_the_last_status,
+            &["any_of_the_given_statuses_is_taken"],
+        ),
+        Case::new(
+            "counts everything as ongoing",
+            counts_all_as_ongoing,
+            &[
+                "any_of_the_given_statuses_is_taken",
+                "a_thousand_fit_on_one_page",
+            ],
+        ),
+        Case::new(
+            "takes what meets any term",
+            takes_any_term,
+            &["every_term_of_a_filter_must_hold"],
+        ),
+        Case::new(
+            "takes less than a hundred terms",
+            takes_few_terms,
+            &["a_filter_of_as_many_terms_as_there_may_be_is_served"],
+        ),
+        Case::new(
+            "takes the first term of a kind",
+            takes_the_first_of_a_kind,
+            &[
+                "every_term_of_a_filter_must_hold",
+                "a_tag_is_taken_by_name_and_value_together",
+            ],
+        ),
+        Case::new(
+            "finds processes by what they were",
+            finds_by_what_was,
+            &[
                 "a_changed_process_is_found_by_what_it_is_now",
                 "any_of_the_given_statuses_is_taken",
             ],
-        },
+        ),
     ]);
-    cases.extend(times());
     cases
-}
-
-/// Stores that take a range of times, or a moment, for another.
-fn times() -> Vec<Case> {
-    const RANGES: &[&str] = &[
-        "created_takes_a_range_of_times",
-        "updated_takes_a_range_of_times",
-        "settled_takes_a_range_of_times_and_nothing_ongoing",
-    ];
-    vec![
-        Case {
-            fault: "includes the end of a range",
-            subject: includes_the_end,
-            breaks: RANGES,
-        },
-        Case {
-            fault: "excludes the start of a range",
-            subject: excludes_the_start,
-            breaks: RANGES,
-        },
-        Case {
-            fault: "knows no less than a millisecond",
-            subject: knows_milliseconds,
-            breaks: RANGES,
-        },
-        Case {
-            fault: "takes the last change for the end",
-            subject: settled_is_updated,
-            breaks: &["settled_takes_a_range_of_times_and_nothing_ongoing"],
-        },
-        Case {
-            fault: "counts what is hidden",
-            subject: counts_the_hidden,
-            breaks: &["visible_at_hides_what_has_expired_by_then"],
-        },
-        Case {
-            fault: "lists and counts what is hidden",
-            subject: lists_the_hidden,
-            breaks: &["visible_at_hides_what_has_expired_by_then", "every_term_of_a_filter_must_hold"],
-        },
-        Case {
-            fault: "hides a moment too late",
-            subject: hides_a_moment_too_late,
-            breaks: &["visible_at_hides_what_has_expired_by_then"],
-        },
-    ]
 }
 
 /// Stores that leave a term out which they do not know.
 fn ignored() -> Vec<Case> {
     vec![
-        Case {
-            fault: "ignores the pipeline",
-            subject: || ignores(|term| matches!(term, Term::Pipeline(_))),
-            breaks: &["the_pipeline_is_taken_exactly"],
-        },
-        Case {
-            fault: "ignores the status",
-            subject: || ignores(|term| matches!(term, Term::Status(_))),
-            breaks: &["any_of_the_given_statuses_is_taken"],
-        },
-        Case {
-            fault: "ignores the file's id",
-            subject: || ignores(|term| matches!(term, Term::FileId(_))),
-            breaks: &["the_file_is_taken_by_its_id"],
-        },
-        Case {
-            fault: "ignores the file's name",
-            subject: || ignores(|term| matches!(term, Term::FileName(_))),
-            breaks: &["the_file_name_is_taken_exactly"],
-        },
-        Case {
-            fault: "ignores the directory",
-            subject: || ignores(|term| matches!(term, Term::Directory(_))),
-            breaks: &["the_directory_is_taken_exactly"],
-        },
-        Case {
-            fault: "ignores tags",
-            subject: || ignores(|term| matches!(term, Term::Tag { .. })),
-            breaks: &["a_tag_is_taken_by_name_and_value_together"],
-        },
-        Case {
-            fault: "ignores an empty prefix and every other",
-            subject: || ignores(|term| matches!(term, Term::FileNamePrefix(_))),
-            breaks: &["a_prefix_of_the_file_name_is_taken_byte_by_byte"],
-        },
+        Case::new(
+            "ignores the pipeline",
+            || ignores(|term| matches!(term, Term::Pipeline(_))),
+            &["the_pipeline_is_taken_exactly"],
+        ),
+        Case::new(
+            "ignores the status",
+            || ignores(|term| matches!(term, Term::Status(_))),
+            &["any_of_the_given_statuses_is_taken"],
+        ),
+        Case::new(
+            "ignores the file's id",
+            || ignores(|term| matches!(term, Term::FileId(_))),
+            &["the_file_is_taken_by_its_id"],
+        ),
+        Case::new(
+            "ignores the file's name",
+            || ignores(|term| matches!(term, Term::FileName(_))),
+            &["the_file_name_is_taken_exactly"],
+        ),
+        Case::new(
+            "ignores the directory",
+            || ignores(|term| matches!(term, Term::Directory(_))),
+            &["the_directory_is_taken_exactly"],
+        ),
+        Case::new(
+            "ignores tags",
+            || ignores(|term| matches!(term, Term::Tag { .. })),
+            &["a_tag_is_taken_by_name_and_value_together"],
+        ),
+        Case::new(
+            "ignores an empty prefix and every other",
+            || ignores(|term| matches!(term, Term::FileNamePrefix(_))),
+            &["a_prefix_of_the_file_name_is_taken_byte_by_byte"],
+        ),
     ]
 }

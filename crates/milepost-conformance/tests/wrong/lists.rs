@@ -28,20 +28,26 @@ fn sorted_by<K: Ord>(
         all.reverse();
     }
     let stands = |place: Place| {
-        let found = all.iter().position(|process| process.request_id() == place.request_id);
+        let found = all
+            .iter()
+            .position(|process| process.request_id() == place.request_id);
         found.map_or(all.len(), |index| index + 1)
     };
     let from = listing.after.map_or(0, stands);
     let until = all.len().min(from + listing.limit);
     let items = all[from..until].to_vec();
-    let next = (until < all.len()).then(|| items.last().map(|last| Place::of(last))).flatten();
+    let next = (until < all.len())
+        .then(|| items.last().map(|last| Place::of(last)))
+        .flatten();
     Ok(Found::new(items, next))
 }
 
 fn orders_by_the_last_change() -> Subject {
     Subject::new(|| {
         Wrong::new().list(|honest, listing| {
-            sorted_by(honest, listing, |process| (process.updated_at(), process.request_id()))
+            sorted_by(honest, listing, |process| {
+                (process.updated_at(), process.request_id())
+            })
         })
     })
 }
@@ -71,7 +77,10 @@ fn orders_ties_by_insertion() -> Subject {
             .list(move |honest, listing| {
                 let inserted = listed.lock().expect("no law panics in here").clone();
                 sorted_by(honest, listing, |process| {
-                    (process.created_at(), inserted.get(&process.request_id()).copied())
+                    (
+                        process.created_at(),
+                        inserted.get(&process.request_id()).copied(),
+                    )
                 })
             })
     })
@@ -248,64 +257,64 @@ fn pages_of_any_size() -> Subject {
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = orders();
     cases.extend(vec![
-        Case {
-            fault: "skips one at the border of two pages",
-            subject: skips_one_at_a_border,
-            breaks: &[
+        Case::new(
+            "skips one at the border of two pages",
+            skips_one_at_a_border,
+            &[
                 "a_walk_in_pages_of_any_size_shows_everything_once",
                 "any_sequence_of_ops_does_what_the_documents_say",
             ],
-        },
-        Case {
-            fault: "stops at a full page",
-            subject: stops_at_a_full_page,
-            breaks: &["a_walk_in_pages_of_any_size_shows_everything_once"],
-        },
-        Case {
-            fault: "gives one too many",
-            subject: gives_one_too_many,
-            breaks: &["a_walk_in_pages_of_any_size_shows_everything_once"],
-        },
-        Case {
-            fault: "never moves on",
-            subject: never_moves_on,
-            breaks: &["a_walk_in_pages_of_any_size_shows_everything_once"],
-        },
-        Case {
-            fault: "caps its pages at a hundred",
-            subject: caps_pages_at_a_hundred,
-            breaks: &["a_thousand_fit_on_one_page"],
-        },
-        Case {
-            fault: "takes pages of any size",
-            subject: pages_of_any_size,
-            breaks: &["a_page_of_none_or_too_many_is_over_the_limit"],
-        },
-        Case {
-            fault: "starts over behind a place that it does not know",
-            subject: starts_over_behind_the_unknown,
-            breaks: &["a_list_goes_on_behind_any_place"],
-        },
-        Case {
-            fault: "pages by offset",
-            subject: pages_by_offset,
-            breaks: &["others_do_not_disturb_a_walk"],
-        },
-        Case {
-            fault: "walks through a copy",
-            subject: walks_through_a_copy,
-            breaks: &["what_is_erased_is_on_no_later_page"],
-        },
-        Case {
-            fault: "lists what processes were when they began",
-            subject: lists_first_versions,
-            breaks: &["what_is_listed_is_what_is_read"],
-        },
-        Case {
-            fault: "takes an empty list for an error",
-            subject: lists_nothing_as_an_error,
-            breaks: &["nothing_is_listed_of_an_empty_store"],
-        },
+        ),
+        Case::new(
+            "stops at a full page",
+            stops_at_a_full_page,
+            &["a_walk_in_pages_of_any_size_shows_everything_once"],
+        ),
+        Case::new(
+            "gives one too many",
+            gives_one_too_many,
+            &["a_walk_in_pages_of_any_size_shows_everything_once"],
+        ),
+        Case::new(
+            "never moves on",
+            never_moves_on,
+            &["a_walk_in_pages_of_any_size_shows_everything_once"],
+        ),
+        Case::new(
+            "caps its pages at a hundred",
+            caps_pages_at_a_hundred,
+            &["a_thousand_fit_on_one_page"],
+        ),
+        Case::new(
+            "takes pages of any size",
+            pages_of_any_size,
+            &["a_page_of_none_or_too_many_is_over_the_limit"],
+        ),
+        Case::new(
+            "starts over behind a place that it does not know",
+            starts_over_behind_the_unknown,
+            &["a_list_goes_on_behind_any_place"],
+        ),
+        Case::new(
+            "pages by offset",
+            pages_by_offset,
+            &["others_do_not_disturb_a_walk"],
+        ),
+        Case::new(
+            "walks through a copy",
+            walks_through_a_copy,
+            &["what_is_erased_is_on_no_later_page"],
+        ),
+        Case::new(
+            "lists what processes were when they began",
+            lists_first_versions,
+            &["what_is_listed_is_what_is_read"],
+        ),
+        Case::new(
+            "takes an empty list for an error",
+            lists_nothing_as_an_error,
+            &["nothing_is_listed_of_an_empty_store"],
+        ),
     ]);
     cases
 }
@@ -313,33 +322,33 @@ pub(crate) fn cases() -> Vec<Case> {
 /// Stores that list in another order.
 fn orders() -> Vec<Case> {
     vec![
-        Case {
-            fault: "orders by the last change",
-            subject: orders_by_the_last_change,
-            breaks: &["lists_go_by_the_time_of_creation"],
-        },
-        Case {
-            fault: "orders by whole seconds",
-            subject: orders_by_seconds,
-            breaks: &["lists_go_by_the_time_of_creation"],
-        },
-        Case {
-            fault: "orders what began at once by insertion",
-            subject: orders_ties_by_insertion,
-            breaks: &["what_began_at_once_is_listed_by_the_bytes_of_its_id"],
-        },
-        Case {
-            fault: "orders ids as signed numbers",
-            subject: orders_ids_as_signed_numbers,
-            breaks: &["what_began_at_once_is_listed_by_the_bytes_of_its_id"],
-        },
-        Case {
-            fault: "orders ids downwards",
-            subject: orders_ids_downwards,
-            breaks: &[
+        Case::new(
+            "orders by the last change",
+            orders_by_the_last_change,
+            &["lists_go_by_the_time_of_creation"],
+        ),
+        Case::new(
+            "orders by whole seconds",
+            orders_by_seconds,
+            &["lists_go_by_the_time_of_creation"],
+        ),
+        Case::new(
+            "orders what began at once by insertion",
+            orders_ties_by_insertion,
+            &["what_began_at_once_is_listed_by_the_bytes_of_its_id"],
+        ),
+        Case::new(
+            "orders ids as signed numbers",
+            orders_ids_as_signed_numbers,
+            &["what_began_at_once_is_listed_by_the_bytes_of_its_id"],
+        ),
+        Case::new(
+            "orders ids downwards",
+            orders_ids_downwards,
+            &[
                 "what_began_at_once_is_listed_by_the_bytes_of_its_id",
                 "a_walk_in_pages_of_any_size_shows_everything_once",
             ],
-        },
+        ),
     ]
 }

@@ -5,7 +5,9 @@ mod honest;
 
 mod batches;
 mod filters;
+mod ghosts;
 mod lists;
+mod ranges;
 mod rules;
 mod shared;
 mod store;
@@ -23,6 +25,20 @@ pub(crate) struct Case {
     breaks: &'static [&'static str],
 }
 
+impl Case {
+    pub(crate) fn new(
+        fault: &'static str,
+        subject: fn() -> Subject,
+        breaks: &'static [&'static str],
+    ) -> Self {
+        Case {
+            fault,
+            subject,
+            breaks,
+        }
+    }
+}
+
 fn cases() -> Vec<Case> {
     [
         batches::cases(),
@@ -31,6 +47,8 @@ fn cases() -> Vec<Case> {
         times::cases(),
         lists::cases(),
         filters::cases(),
+        ghosts::cases(),
+        ranges::cases(),
     ]
     .into_iter()
     .flatten()
@@ -87,9 +105,23 @@ fn laws_on_filters_notice_their_faults() {
 }
 
 #[test]
+fn laws_on_ranges_notice_their_faults() {
+    must_all_break(ranges::cases());
+}
+
+#[test]
+fn laws_on_ghosts_notice_their_faults() {
+    must_all_break(ghosts::cases());
+}
+
+#[test]
 fn every_law_is_broken_by_some_wrong_store() {
     let all = laws().iter().map(|law| law.name).collect::<BTreeSet<_>>();
-    let broken = cases().iter().flat_map(|case| case.breaks).copied().collect::<BTreeSet<_>>();
+    let broken = cases()
+        .iter()
+        .flat_map(|case| case.breaks)
+        .copied()
+        .collect::<BTreeSet<_>>();
     let never = all.difference(&broken).collect::<Vec<_>>();
     assert!(never.is_empty(), "no wrong store breaks {never:#?}");
 }
@@ -101,9 +133,14 @@ fn no_two_laws_go_by_one_name() {
 }
 
 #[test]
-#[should_panic(expected = "an_empty_batch_is_answered_by_no_verdicts is broken\n  contract 1, in order")]
+#[should_panic(
+    expected = "an_empty_batch_is_answered_by_no_verdicts is broken\n  contract 1, in order"
+)]
 fn a_broken_law_says_which_it_is() {
-    check_law("an_empty_batch_is_answered_by_no_verdicts", &batches::refuses_empty_batches());
+    check_law(
+        "an_empty_batch_is_answered_by_no_verdicts",
+        &batches::refuses_empty_batches(),
+    );
 }
 
 #[test]
@@ -118,6 +155,12 @@ fn a_check_names_every_broken_law() {
     let panic = std::panic::catch_unwind(check).expect_err("a law is broken");
     let report = panic.downcast_ref::<String>().expect("it says why");
     assert!(report.starts_with("1 of "), "{report}");
-    assert!(report.contains("an_empty_batch_is_answered_by_no_verdicts is broken"), "{report}");
-    assert!(report.contains("why: write: the store failed with Other"), "{report}");
+    assert!(
+        report.contains("an_empty_batch_is_answered_by_no_verdicts is broken"),
+        "{report}"
+    );
+    assert!(
+        report.contains("why: write: the store failed with Other"),
+        "{report}"
+    );
 }

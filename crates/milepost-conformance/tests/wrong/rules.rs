@@ -2,8 +2,8 @@
 
 use milepost_conformance::Subject;
 use milepost_core::{
-    Change, ChangeKind, Failure, Guard, Illegality, Op, OverallStatus, Progress, Rejection, Verdict,
-    limits,
+    Change, ChangeKind, Failure, Guard, Illegality, Op, OverallStatus, Progress, Rejection,
+    Verdict, limits,
 };
 
 use crate::Case;
@@ -74,7 +74,11 @@ fn completes_what_comes_before(records: &mut Records, op: &Op) -> Verdict {
 fn orders_all_chains(records: &mut Records, op: &Op) -> Verdict {
     if let Change::Start { module } | Change::Complete { module } = op.change
         && let Some(process) = records.get(&op.id)
-        && let Some(before) = process.modules().iter().take(module.saturating_sub(1)).find(|module| !module.state().is_done())
+        && let Some(before) = process
+            .modules()
+            .iter()
+            .take(module.saturating_sub(1))
+            .find(|module| !module.state().is_done())
     {
         let waits_for = before.position();
         return Err(Rejection::OutOfOrder { module, waits_for });
@@ -99,7 +103,10 @@ fn reruns_what_is_at_work(records: &mut Records, op: &Op) -> Verdict {
         Err(Rejection::Illegal {
             cause: Illegality::Status { .. },
         }) => {
-            apply(records, &Op::new(op.id, op.at, Change::cancel("to rerun it")))?;
+            apply(
+                records,
+                &Op::new(op.id, op.at, Change::cancel("to rerun it")),
+            )?;
             apply(records, op)
         }
         verdict => verdict,
@@ -107,7 +114,9 @@ fn reruns_what_is_at_work(records: &mut Records, op: &Op) -> Verdict {
 }
 
 fn forgets_late_failures(records: &mut Records, op: &Op) -> Verdict {
-    let settled = records.get(&op.id).is_some_and(|process| process.is_settled());
+    let settled = records
+        .get(&op.id)
+        .is_some_and(|process| process.is_settled());
     if settled && op.change.kind() == ChangeKind::Fail {
         return unchanged(records, op);
     }
@@ -145,11 +154,24 @@ fn swallows_what_is_too_large(records: &mut Records, op: &Op) -> Verdict {
 
 /// Rewrites the texts that an op brings to a module.
 fn rewritten(op: Op, rewrite: fn(&str) -> String) -> Op {
-    let Op { id, at, guard, change, .. } = &op;
-    let failure = |failure: &Failure| Failure::new(&rewrite(failure.reason()), &rewrite(failure.message()));
+    let Op {
+        id,
+        at,
+        guard,
+        change,
+        ..
+    } = &op;
+    let failure =
+        |failure: &Failure| Failure::new(&rewrite(failure.reason()), &rewrite(failure.message()));
     let change = match change {
-        Change::Fail { module, failure: given } => Change::fail(*module, failure(given)),
-        Change::Retry { module, failure: given } => Change::retry(*module, failure(given)),
+        Change::Fail {
+            module,
+            failure: given,
+        } => Change::fail(*module, failure(given)),
+        Change::Retry {
+            module,
+            failure: given,
+        } => Change::retry(*module, failure(given)),
         Change::Progress { module, progress } => {
             let mut progress = Progress::clone(progress);
             progress.message = progress.message.map(|text| rewrite(&text).into());
@@ -188,11 +210,12 @@ fn counts_modules_in_a_byte(mut op: Op) -> Op {
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = undone();
+    cases.extend(texts());
     cases.extend(vec![
-        Case {
-            fault: "strips guards",
-            subject: || altered(strips_guards),
-            breaks: &[
+        Case::new(
+            "strips guards",
+            || altered(strips_guards),
+            &[
                 "another_born_is_not_found",
                 "a_passed_attempt_changes_nothing",
                 "a_passed_run_changes_nothing",
@@ -204,94 +227,72 @@ pub(crate) fn cases() -> Vec<Case> {
                 "a_batch_sent_twice_leaves_what_sending_it_once_does",
                 "any_sequence_of_ops_does_what_the_documents_say",
             ],
-        },
-        Case {
-            fault: "applies a repeat once more",
-            subject: || each(applies_twice),
-            breaks: &[
+        ),
+        Case::new(
+            "applies a repeat once more",
+            || each(applies_twice),
+            &[
                 "every_op_sent_twice_counts_once",
                 "a_batch_sent_twice_leaves_what_sending_it_once_does",
                 "late_repeats_between_retries_and_reruns_change_nothing",
             ],
-        },
-        Case {
-            fault: "trusts no guard on a revision",
-            subject: || each(trusts_no_guard),
-            breaks: &["a_guard_that_holds_lets_the_op_pass"],
-        },
-        Case {
-            fault: "minds guards on creations",
-            subject: || each(guards_creations),
-            breaks: &["guards_on_a_creation_are_ignored"],
-        },
-        Case {
-            fault: "completes what comes before",
-            subject: || each(completes_what_comes_before),
-            breaks: &["a_module_waits_for_those_before_it"],
-        },
-        Case {
-            fault: "orders parallel chains",
-            subject: || each(orders_all_chains),
-            breaks: &["a_parallel_module_waits_for_none"],
-        },
-        Case {
-            fault: "reopens what has failed",
-            subject: || each(reopens_what_has_settled),
-            breaks: &[
+        ),
+        Case::new(
+            "trusts no guard on a revision",
+            || each(trusts_no_guard),
+            &["a_guard_that_holds_lets_the_op_pass"],
+        ),
+        Case::new(
+            "minds guards on creations",
+            || each(guards_creations),
+            &["guards_on_a_creation_are_ignored"],
+        ),
+        Case::new(
+            "completes what comes before",
+            || each(completes_what_comes_before),
+            &["a_module_waits_for_those_before_it"],
+        ),
+        Case::new(
+            "orders parallel chains",
+            || each(orders_all_chains),
+            &["a_parallel_module_waits_for_none"],
+        ),
+        Case::new(
+            "reopens what has failed",
+            || each(reopens_what_has_settled),
+            &[
                 "in_a_settled_process_nothing_starts_skips_or_retries",
                 "what_is_complete_or_failed_cannot_be_cancelled",
             ],
-        },
-        Case {
-            fault: "reruns what is at work",
-            subject: || each(reruns_what_is_at_work),
-            breaks: &["nothing_but_a_failed_or_cancelled_process_is_rerun"],
-        },
-        Case {
-            fault: "forgets late failures",
-            subject: || each(forgets_late_failures),
-            breaks: &["the_first_failure_is_the_one_that_is_blamed"],
-        },
-        Case {
-            fault: "swallows what is wrong in itself",
-            subject: || each(swallows_what_is_wrong),
-            breaks: &["what_is_wrong_in_itself_is_illegal"],
-        },
-        Case {
-            fault: "tires of retries",
-            subject: || each(tires_of_retries),
-            breaks: &["the_newest_attempts_are_kept", "the_oldest_attempts_make_room"],
-        },
-        Case {
-            fault: "swallows what is too large",
-            subject: || each(swallows_what_is_too_large),
-            breaks: &["a_record_that_would_be_too_large_is_refused"],
-        },
-        Case {
-            fault: "trims texts",
-            subject: || altered(trims_texts),
-            breaks: &["texts_of_any_content_are_kept_byte_for_byte"],
-        },
-        Case {
-            fault: "normalizes the ends of lines",
-            subject: || altered(normalizes_line_ends),
-            breaks: &["texts_of_any_content_are_kept_byte_for_byte"],
-        },
-        Case {
-            fault: "cuts texts",
-            subject: || altered(cuts_texts),
-            breaks: &["texts_as_long_as_their_limits_are_kept"],
-        },
-        Case {
-            fault: "loses units",
-            subject: || altered(loses_units),
-            breaks: &["every_part_of_a_record_is_kept"],
-        },
-        Case {
-            fault: "counts modules in a byte",
-            subject: || altered(counts_modules_in_a_byte),
-            breaks: &["the_longest_chain_is_kept"],
-        },
+        ),
+        Case::new(
+            "reruns what is at work",
+            || each(reruns_what_is_at_work),
+            &["nothing_but_a_failed_or_cancelled_process_is_rerun"],
+        ),
+        Case::new(
+            "forgets late failures",
+            || each(forgets_late_failures),
+            &["the_first_failure_is_the_one_that_is_blamed"],
+        ),
+        Case::new(
+            "swallows what is wrong in itself",
+            || each(swallows_what_is_wrong),
+            &["what_is_wrong_in_itself_is_illegal"],
+        ),
+        Case::new(
+            "tires of retries",
+            || each(tires_of_retries),
+            &[
+                "the_newest_attempts_are_kept",
+                "the_oldest_attempts_make_room",
+            ],
+        ),
+        Case::new(
+            "swallows what is too large",
+            || each(swallows_what_is_too_large),
+            &["a_record_that_would_be_too_large_is_refused"],
+        ),
     ]);
     cases
 }
@@ -299,56 +300,90 @@ pub(crate) fn cases() -> Vec<Case> {
 /// Stores that answer one change without doing it.
 fn undone() -> Vec<Case> {
     vec![
-        Case {
-            fault: "answers a start without doing it",
-            subject: || leaves_undone(ChangeKind::Start),
-            breaks: &["start_follows_the_table"],
-        },
-        Case {
-            fault: "answers progress without keeping it",
-            subject: || leaves_undone(ChangeKind::Progress),
-            breaks: &[
+        Case::new(
+            "answers a start without doing it",
+            || leaves_undone(ChangeKind::Start),
+            &["start_follows_the_table"],
+        ),
+        Case::new(
+            "answers progress without keeping it",
+            || leaves_undone(ChangeKind::Progress),
+            &[
                 "progress_follows_the_table",
                 "progress_is_replaced_whole_and_never_goes_back",
             ],
-        },
-        Case {
-            fault: "answers a completion without doing it",
-            subject: || leaves_undone(ChangeKind::Complete),
-            breaks: &["complete_follows_the_table", "the_overall_status_folds_the_modules"],
-        },
-        Case {
-            fault: "answers a failure without keeping it",
-            subject: || leaves_undone(ChangeKind::Fail),
-            breaks: &["fail_follows_the_table"],
-        },
-        Case {
-            fault: "answers a skip without doing it",
-            subject: || leaves_undone(ChangeKind::Skip),
-            breaks: &["skip_follows_the_table"],
-        },
-        Case {
-            fault: "answers a retry without doing it",
-            subject: || leaves_undone(ChangeKind::Retry),
-            breaks: &["retry_follows_the_table"],
-        },
-        Case {
-            fault: "answers a cancel without doing it",
-            subject: || leaves_undone(ChangeKind::Cancel),
-            breaks: &["cancel_calls_off_what_is_unfinished"],
-        },
-        Case {
-            fault: "answers a rerun without doing it",
-            subject: || leaves_undone(ChangeKind::Rerun),
-            breaks: &["rerun_takes_up_what_did_not_get_done"],
-        },
-        Case {
-            fault: "answers an update without doing it",
-            subject: || leaves_undone(ChangeKind::Update),
-            breaks: &[
+        ),
+        Case::new(
+            "answers a completion without doing it",
+            || leaves_undone(ChangeKind::Complete),
+            &[
+                "complete_follows_the_table",
+                "the_overall_status_folds_the_modules",
+            ],
+        ),
+        Case::new(
+            "answers a failure without keeping it",
+            || leaves_undone(ChangeKind::Fail),
+            &["fail_follows_the_table"],
+        ),
+        Case::new(
+            "answers a skip without doing it",
+            || leaves_undone(ChangeKind::Skip),
+            &["skip_follows_the_table"],
+        ),
+        Case::new(
+            "answers a retry without doing it",
+            || leaves_undone(ChangeKind::Retry),
+            &["retry_follows_the_table"],
+        ),
+        Case::new(
+            "answers a cancel without doing it",
+            || leaves_undone(ChangeKind::Cancel),
+            &["cancel_calls_off_what_is_unfinished"],
+        ),
+        Case::new(
+            "answers a rerun without doing it",
+            || leaves_undone(ChangeKind::Rerun),
+            &["rerun_takes_up_what_did_not_get_done"],
+        ),
+        Case::new(
+            "answers an update without doing it",
+            || leaves_undone(ChangeKind::Update),
+            &[
                 "an_update_replaces_what_it_names_and_nothing_else",
                 "any_sequence_of_ops_does_what_the_documents_say",
             ],
-        },
+        ),
+    ]
+}
+
+/// Stores that do not keep what they were given.
+fn texts() -> Vec<Case> {
+    vec![
+        Case::new(
+            "trims texts",
+            || altered(trims_texts),
+            &["texts_of_any_content_are_kept_byte_for_byte"],
+        ),
+        Case::new(
+            "normalizes the ends of lines",
+            || altered(normalizes_line_ends),
+            &["texts_of_any_content_are_kept_byte_for_byte"],
+        ),
+        Case::new(
+            "cuts texts",
+            || altered(cuts_texts),
+            &["texts_as_long_as_their_limits_are_kept"],
+        ),
+        Case::new(
+            "loses units",
+            || altered(loses_units),
+            &["every_part_of_a_record_is_kept"],
+        ),
+        Case::new(
+            "counts modules in a byte",
+            || altered(counts_modules_in_a_byte),
+            &["the_longest_chain_is_kept"],
+        ),
     ]
 }

@@ -42,15 +42,12 @@ fn decides_on_what_it_remembers() -> Subject {
                 let stored = records.get(&op.id).cloned();
                 let mut slot = remembered.get(&op.id).cloned().or(stored);
                 let verdict = op.apply(&mut slot);
-                match slot {
-                    Some(process) => {
-                        remembered.insert(op.id, Arc::clone(&process));
-                        records.insert(op.id, process);
-                    }
-                    None => {
-                        remembered.remove(&op.id);
-                        records.remove(&op.id);
-                    }
+                if let Some(process) = slot {
+                    remembered.insert(op.id, Arc::clone(&process));
+                    records.insert(op.id, process);
+                } else {
+                    remembered.remove(&op.id);
+                    records.remove(&op.id);
                 }
                 verdict
             };
@@ -186,65 +183,68 @@ fn reads_any_number_of_ids() -> Subject {
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        Case {
-            fault: "remembers what it read",
-            subject: remembers_what_it_read,
-            breaks: &["what_is_acknowledged_is_seen_by_everybody"],
-        },
-        Case {
-            fault: "decides on what it remembers",
-            subject: decides_on_what_it_remembers,
-            breaks: &["verdicts_are_decided_on_the_state_that_is_stored_now"],
-        },
-        Case {
-            fault: "loses the last batch when it is closed",
-            subject: loses_the_last_batch,
-            breaks: &["what_is_acknowledged_is_there_after_reopening"],
-        },
-        Case {
-            fault: "writes updates in two steps",
-            subject: writes_updates_in_two_steps,
-            breaks: &["half_an_op_is_never_seen"],
-        },
-        Case {
-            fault: "takes no lock",
-            subject: takes_no_lock,
-            breaks: &[
+        Case::new(
+            "remembers what it read",
+            remembers_what_it_read,
+            &["what_is_acknowledged_is_seen_by_everybody"],
+        ),
+        Case::new(
+            "decides on what it remembers",
+            decides_on_what_it_remembers,
+            &["verdicts_are_decided_on_the_state_that_is_stored_now"],
+        ),
+        Case::new(
+            "loses the last batch when it is closed",
+            loses_the_last_batch,
+            &["what_is_acknowledged_is_there_after_reopening"],
+        ),
+        Case::new(
+            "writes updates in two steps",
+            writes_updates_in_two_steps,
+            &["half_an_op_is_never_seen"],
+        ),
+        Case::new(
+            "takes no lock",
+            takes_no_lock,
+            &[
                 "of_many_creations_of_one_id_one_wins",
                 "each_transition_is_won_by_one",
                 "concurrent_changes_to_one_process_are_none_lost",
                 "a_process_that_many_begin_and_erase_is_never_half_there",
             ],
-        },
-        Case {
-            fault: "writes all of its records back",
-            subject: writes_all_of_it_back,
-            breaks: &["concurrent_changes_to_many_processes_are_none_lost"],
-        },
-        Case {
-            fault: "leaves out the absent",
-            subject: leaves_out_the_absent,
-            breaks: &["read_many_answers_each_id_in_order"],
-        },
-        Case {
-            fault: "reads in the order of ids",
-            subject: reads_in_the_order_of_ids,
-            breaks: &["read_many_answers_each_id_in_order"],
-        },
-        Case {
-            fault: "answers each id once",
-            subject: answers_each_id_once,
-            breaks: &["versions_answers_each_id_in_order"],
-        },
-        Case {
-            fault: "counts no revisions",
-            subject: counts_no_revisions,
-            breaks: &["a_version_changes_with_every_change", "versions_answers_each_id_in_order"],
-        },
-        Case {
-            fault: "reads any number of ids",
-            subject: reads_any_number_of_ids,
-            breaks: &["reading_too_many_ids_is_over_the_limit"],
-        },
+        ),
+        Case::new(
+            "writes all of its records back",
+            writes_all_of_it_back,
+            &["concurrent_changes_to_many_processes_are_none_lost"],
+        ),
+        Case::new(
+            "leaves out the absent",
+            leaves_out_the_absent,
+            &["read_many_answers_each_id_in_order"],
+        ),
+        Case::new(
+            "reads in the order of ids",
+            reads_in_the_order_of_ids,
+            &["read_many_answers_each_id_in_order"],
+        ),
+        Case::new(
+            "answers each id once",
+            answers_each_id_once,
+            &["versions_answers_each_id_in_order"],
+        ),
+        Case::new(
+            "counts no revisions",
+            counts_no_revisions,
+            &[
+                "a_version_changes_with_every_change",
+                "versions_answers_each_id_in_order",
+            ],
+        ),
+        Case::new(
+            "reads any number of ids",
+            reads_any_number_of_ids,
+            &["reading_too_many_ids_is_over_the_limit"],
+        ),
     ]
 }

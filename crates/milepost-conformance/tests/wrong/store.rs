@@ -11,20 +11,23 @@ use milepost_core::{
 
 use crate::honest::{Honest, Records};
 
+type Stored = Option<Arc<Process>>;
 type Answer<T> = Result<T, StoreError>;
 type Call<A, T> = Box<dyn Fn(&Honest, A) -> Answer<T> + Send + Sync>;
+type CallBy<A, T> = Box<dyn Fn(&Honest, &A) -> Answer<T> + Send + Sync>;
+type Purge = Box<dyn Fn(&Honest, DateTime<Utc>, usize) -> Answer<usize> + Send + Sync>;
 
 /// The honest store, of which some calls are replaced.
 #[derive(Default)]
 pub(crate) struct Wrong {
     honest: Honest,
-    write: Option<Box<dyn Fn(&Honest, &[Op]) -> Answer<Vec<Verdict>> + Send + Sync>>,
-    read: Option<Call<RequestId, Option<Arc<Process>>>>,
-    read_many: Option<Box<dyn Fn(&Honest, &[RequestId]) -> Answer<Vec<Option<Arc<Process>>>> + Send + Sync>>,
-    versions: Option<Box<dyn Fn(&Honest, &[RequestId]) -> Answer<Vec<Option<Version>>> + Send + Sync>>,
-    list: Option<Box<dyn Fn(&Honest, &Listing) -> Answer<Found> + Send + Sync>>,
-    count: Option<Box<dyn Fn(&Honest, &Filter) -> Answer<Counts> + Send + Sync>>,
-    purge: Option<Box<dyn Fn(&Honest, DateTime<Utc>, usize) -> Answer<usize> + Send + Sync>>,
+    write: Option<CallBy<[Op], Vec<Verdict>>>,
+    read: Option<Call<RequestId, Stored>>,
+    read_many: Option<CallBy<[RequestId], Vec<Stored>>>,
+    versions: Option<CallBy<[RequestId], Vec<Option<Version>>>>,
+    list: Option<CallBy<Listing, Found>>,
+    count: Option<CallBy<Filter, Counts>>,
+    purge: Option<Purge>,
     wipe: Option<Call<WipeLevel, Wipe>>,
 }
 
@@ -77,7 +80,10 @@ impl Wrong {
 
     pub(crate) fn read_many(
         mut self,
-        read: impl Fn(&Honest, &[RequestId]) -> Answer<Vec<Option<Arc<Process>>>> + Send + Sync + 'static,
+        read: impl Fn(&Honest, &[RequestId]) -> Answer<Vec<Option<Arc<Process>>>>
+        + Send
+        + Sync
+        + 'static,
     ) -> Self {
         self.read_many = Some(Box::new(read));
         self
@@ -120,10 +126,12 @@ impl Wrong {
 
     /// Lists and counts what passes this, in place of the filter.
     pub(crate) fn matching(self, matches: fn(&Filter, &Process) -> bool) -> Self {
-        self.count(move |honest, filter| Ok(count_where(honest, |process| matches(filter, process))))
-            .list(move |honest, listing| {
-                list_where(honest, listing, |process| matches(&listing.filter, process))
-            })
+        self.count(move |honest, filter| {
+            Ok(count_where(honest, |process| matches(filter, process)))
+        })
+        .list(move |honest, listing| {
+            list_where(honest, listing, |process| matches(&listing.filter, process))
+        })
     }
 
     pub(crate) fn purge(
@@ -150,7 +158,11 @@ pub(crate) fn list_where(
     matches: impl Fn(&Process) -> bool,
 ) -> Answer<Found> {
     let some = Honest::new();
-    let matching = honest.records().clone().into_iter().filter(|(_, process)| matches(process));
+    let matching = honest
+        .records()
+        .clone()
+        .into_iter()
+        .filter(|(_, process)| matches(process));
     some.records().extend(matching);
     some.list(&Listing {
         filter: Filter::new(),

@@ -1,5 +1,8 @@
 //! Faults in time: expiry, purge, erasure, wipe, and clocks of the store's own.
 
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -59,7 +62,9 @@ fn keeps_nanoseconds() -> Subject {
 fn hides_the_expired() -> Subject {
     Subject::new(|| {
         Wrong::new().read(|honest, id| {
-            Ok(honest.read(id)?.filter(|process| !process.is_expired(own_clock())))
+            Ok(honest
+                .read(id)?
+                .filter(|process| !process.is_expired(own_clock())))
         })
     })
 }
@@ -134,40 +139,25 @@ fn says_that_it_purged_nothing() -> Subject {
 /// Purges by the first expiry that each id had.
 fn does_not_see_extensions() -> Subject {
     Subject::new(|| {
-        Wrong::new().write(remember_first).purge(|honest, time, limit| {
-            let first = FIRST.with(|first| first.lock().expect("no law panics in here").clone());
-            let mut records = honest.records();
-            let before = records.len();
-            let expired = first
-                .iter()
-                .filter(|(_, process)| process.is_expired(time))
-                .map(|(id, _)| *id)
-                .take(limit);
-            for id in expired.collect::<Vec<_>>() {
-                records.remove(&id);
-            }
-            Ok(before - records.len())
-        })
+        let first = Arc::new(Mutex::new(Records::new()));
+        let written = Arc::clone(&first);
+        Wrong::new()
+            .write(move |honest, ops| {
+                let verdicts = honest.write(ops)?;
+                let mut written = written.lock().expect("no law panics in here");
+                for (id, process) in honest.records().iter() {
+                    written.entry(*id).or_insert_with(|| Arc::clone(process));
+                }
+                Ok(verdicts)
+            })
+            .purge(move |honest, time, _| {
+                let first = first.lock().expect("no law panics in here");
+                let mut records = honest.records();
+                let before = records.len();
+                records.retain(|id, _| !first[id].is_expired(time));
+                Ok(before - records.len())
+            })
     })
-}
-
-thread_local! {
-    /// The first record of each id, for the store that looks at no other; laws run in one thread.
-    static FIRST: Mutex<Records> = const { Mutex::new(Records::new()) };
-}
-
-fn remember_first(honest: &Honest, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
-    if honest.records().is_empty() {
-        FIRST.with(|first| first.lock().expect("no law panics in here").clear());
-    }
-    let verdicts = honest.write(ops)?;
-    for (id, process) in honest.records().iter() {
-        FIRST.with(|first| {
-            let mut first = first.lock().expect("no law panics in here");
-            first.entry(*id).or_insert_with(|| Arc::clone(process));
-        });
-    }
-    Ok(verdicts)
 }
 
 /// Lists and counts out of an index from which nothing is ever taken.
@@ -194,7 +184,9 @@ fn purges_from_reads_only() -> Subject {
         Wrong::new()
             .purge(move |honest, time, limit| {
                 let before = honest.records().clone();
-                let gone = before.into_iter().filter(|(_, process)| process.is_expired(time));
+                let gone = before
+                    .into_iter()
+                    .filter(|(_, process)| process.is_expired(time));
                 taken.records().extend(gone);
                 honest.purge(time, limit)
             })
@@ -206,7 +198,10 @@ fn purges_from_reads_only() -> Subject {
             })
             .count(move |honest, filter: &Filter| {
                 let mut counts = count_where(honest, |process| filter.matches(process));
-                counts.add(milepost_core::OverallStatus::Ongoing, counted.records().len() as u64);
+                counts.add(
+                    milepost_core::OverallStatus::Ongoing,
+                    counted.records().len() as u64,
+                );
                 Ok(counts)
             })
     })
@@ -237,69 +232,98 @@ fn wipes_too_much() -> Subject {
     })
 }
 
+/// Writes a log beside its records, which no wipe ever clears.
+fn keeps_a_log() -> Subject {
+    let new_directory = || tempfile::tempdir().expect("there is room for a directory");
+    let open = |directory: &Path| {
+        let log = directory.join("log");
+        Wrong::on(&Honest::new()).write(move |honest, ops| {
+            let mut file = File::options().create(true).append(true).open(&log);
+            let file = file.as_mut().expect("the log can be opened");
+            writeln!(file, "{ops:?}").expect("there is room for the log");
+            honest.write(ops)
+        })
+    };
+    Subject::in_directory(new_directory, open)
+}
+
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = clocks();
     cases.extend(vec![
-        Case {
-            fault: "purges a moment too early",
-            subject: || purges_shifted(1),
-            breaks: &["purge_takes_what_has_expired_and_nothing_else"],
-        },
-        Case {
-            fault: "purges a moment too late",
-            subject: || purges_shifted(-1),
-            breaks: &["purge_takes_what_has_expired_and_nothing_else"],
-        },
-        Case {
-            fault: "purges by its own clock",
-            subject: || purges_shifted(1_000_000_000_000),
-            breaks: &["an_extension_before_the_expiry_wins"],
-        },
-        Case {
-            fault: "purges without limit",
-            subject: purges_without_limit,
-            breaks: &["purge_takes_at_most_its_limit"],
-        },
-        Case {
-            fault: "does not check the limit of a purge",
-            subject: purges_too_many,
-            breaks: &["purging_too_many_at_once_is_over_the_limit"],
-        },
-        Case {
-            fault: "says that it purged nothing",
-            subject: says_that_it_purged_nothing,
-            breaks: &["purge_takes_what_has_expired_and_nothing_else", "purge_takes_at_most_its_limit"],
-        },
-        Case {
-            fault: "does not see extensions when it purges",
-            subject: does_not_see_extensions,
-            breaks: &["purge_leaves_what_was_extended_or_begun_anew"],
-        },
-        Case {
-            fault: "keeps the erased in its index",
-            subject: keeps_its_index,
-            breaks: &["what_is_erased_is_nowhere", "what_is_erased_is_on_no_later_page"],
-        },
-        Case {
-            fault: "purges from reads only",
-            subject: purges_from_reads_only,
-            breaks: &["what_is_purged_is_nowhere"],
-        },
-        Case {
-            fault: "is never done wiping",
-            subject: never_wiped,
-            breaks: &["a_wipe_comes_to_its_end"],
-        },
-        Case {
-            fault: "cannot wipe",
-            subject: cannot_wipe,
-            breaks: &["a_wipe_comes_to_its_end", "a_wipe_takes_nothing_that_was_not_erased"],
-        },
-        Case {
-            fault: "wipes what was not erased",
-            subject: wipes_too_much,
-            breaks: &["a_wipe_takes_nothing_that_was_not_erased"],
-        },
+        Case::new(
+            "purges a moment too early",
+            || purges_shifted(1),
+            &["purge_takes_what_has_expired_and_nothing_else"],
+        ),
+        Case::new(
+            "purges a moment too late",
+            || purges_shifted(-1),
+            &["purge_takes_what_has_expired_and_nothing_else"],
+        ),
+        Case::new(
+            "purges by its own clock",
+            || purges_shifted(1_000_000_000_000),
+            &["an_extension_before_the_expiry_wins"],
+        ),
+        Case::new(
+            "purges without limit",
+            purges_without_limit,
+            &["purge_takes_at_most_its_limit"],
+        ),
+        Case::new(
+            "does not check the limit of a purge",
+            purges_too_many,
+            &["purging_too_many_at_once_is_over_the_limit"],
+        ),
+        Case::new(
+            "says that it purged nothing",
+            says_that_it_purged_nothing,
+            &[
+                "purge_takes_what_has_expired_and_nothing_else",
+                "purge_takes_at_most_its_limit",
+            ],
+        ),
+        Case::new(
+            "does not see extensions when it purges",
+            does_not_see_extensions,
+            &["purge_leaves_what_was_extended_or_begun_anew"],
+        ),
+        Case::new(
+            "keeps the erased in its index",
+            keeps_its_index,
+            &[
+                "what_is_erased_is_nowhere",
+                "what_is_erased_is_on_no_later_page",
+            ],
+        ),
+        Case::new(
+            "purges from reads only",
+            purges_from_reads_only,
+            &["what_is_purged_is_nowhere"],
+        ),
+        Case::new(
+            "is never done wiping",
+            never_wiped,
+            &["a_wipe_comes_to_its_end"],
+        ),
+        Case::new(
+            "cannot wipe",
+            cannot_wipe,
+            &[
+                "a_wipe_comes_to_its_end",
+                "a_wipe_takes_nothing_that_was_not_erased",
+            ],
+        ),
+        Case::new(
+            "keeps a log that it does not wipe",
+            keeps_a_log,
+            &["after_a_wipe_no_byte_of_the_erased_is_in_the_files"],
+        ),
+        Case::new(
+            "wipes what was not erased",
+            wipes_too_much,
+            &["a_wipe_takes_nothing_that_was_not_erased"],
+        ),
     ]);
     cases
 }
@@ -307,56 +331,56 @@ pub(crate) fn cases() -> Vec<Case> {
 /// Stores that judge by a clock of their own, or keep times in their own way.
 fn clocks() -> Vec<Case> {
     vec![
-        Case {
-            fault: "stamps its own time",
-            subject: stamps_its_own_time,
-            breaks: &[
+        Case::new(
+            "stamps its own time",
+            stamps_its_own_time,
+            &[
                 "times_decades_off_are_kept_as_given",
                 "any_sequence_of_ops_does_what_the_documents_say",
             ],
-        },
-        Case {
-            fault: "rounds times up",
-            subject: rounds_up,
-            breaks: &["times_finer_than_a_microsecond_are_cut"],
-        },
-        Case {
-            fault: "lets no time go back",
-            subject: lets_no_time_go_back,
-            breaks: &["a_clock_that_runs_backwards_disturbs_nothing"],
-        },
-        Case {
-            fault: "keeps nanoseconds in 64 bits",
-            subject: keeps_nanoseconds,
-            breaks: &["expiry_at_the_ends_of_the_range_is_neither_early_nor_late"],
-        },
-        Case {
-            fault: "hides what has expired by its own clock",
-            subject: hides_the_expired,
-            breaks: &["reads_answer_what_is_stored_expired_or_not"],
-        },
-        Case {
-            fault: "lets nothing expire",
-            subject: lets_nothing_expire,
-            breaks: &[
+        ),
+        Case::new(
+            "rounds times up",
+            rounds_up,
+            &["times_finer_than_a_microsecond_are_cut"],
+        ),
+        Case::new(
+            "lets no time go back",
+            lets_no_time_go_back,
+            &["a_clock_that_runs_backwards_disturbs_nothing"],
+        ),
+        Case::new(
+            "keeps nanoseconds in 64 bits",
+            keeps_nanoseconds,
+            &["expiry_at_the_ends_of_the_range_is_neither_early_nor_late"],
+        ),
+        Case::new(
+            "hides what has expired by its own clock",
+            hides_the_expired,
+            &["reads_answer_what_is_stored_expired_or_not"],
+        ),
+        Case::new(
+            "lets nothing expire",
+            lets_nothing_expire,
+            &[
                 "a_process_is_absent_from_the_moment_it_expires",
                 "any_sequence_of_ops_does_what_the_documents_say",
             ],
-        },
-        Case {
-            fault: "finds the id of an expired process taken",
-            subject: finds_the_expired_taken,
-            breaks: &["an_expired_process_is_begun_anew"],
-        },
-        Case {
-            fault: "does not erase what has expired",
-            subject: does_not_erase_the_expired,
-            breaks: &["an_expired_process_is_erased_by_an_erasure"],
-        },
-        Case {
-            fault: "drops what an op finds expired",
-            subject: drops_what_it_finds_expired,
-            breaks: &["an_extension_before_the_expiry_wins"],
-        },
+        ),
+        Case::new(
+            "finds the id of an expired process taken",
+            finds_the_expired_taken,
+            &["an_expired_process_is_begun_anew"],
+        ),
+        Case::new(
+            "does not erase what has expired",
+            does_not_erase_the_expired,
+            &["an_expired_process_is_erased_by_an_erasure"],
+        ),
+        Case::new(
+            "drops what an op finds expired",
+            drops_what_it_finds_expired,
+            &["an_extension_before_the_expiry_wins"],
+        ),
     ]
 }

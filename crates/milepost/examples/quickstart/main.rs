@@ -30,40 +30,6 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 /// The work holds a whole file in memory, so there is a limit, told to whoever crosses it.
 const LARGEST_FILE: u64 = 10 * 1024 * 1024;
 
-struct Options {
-    out: Option<PathBuf>,
-    files: Vec<PathBuf>,
-}
-
-impl Options {
-    fn parse() -> Outcome<Self> {
-        let mut options = Options {
-            out: None,
-            files: Vec::new(),
-        };
-        let mut arguments = std::env::args_os().skip(1);
-        while let Some(argument) = arguments.next() {
-            if argument == "--out" {
-                let path = arguments.next().ok_or(Trouble::new(USAGE))?;
-                options.out = Some(path.into());
-            } else if argument.to_string_lossy().starts_with("--") {
-                return Err(Trouble::new(USAGE).into());
-            } else {
-                options.files.push(argument.into());
-            }
-        }
-        if options.files.is_empty() {
-            let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-            options.files = ["README.md", "ARCHITECTURE.md"]
-                .map(|name| project.join(name))
-                .to_vec();
-        }
-        Ok(options)
-    }
-}
-
-const USAGE: &str = "usage: cargo run --example quickstart -- [--out <directory>] [<text file>..]";
-
 fn main() -> ExitCode {
     match Options::parse().and_then(|options| run(&options)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -230,6 +196,40 @@ fn make_directory(asked: Option<&Path>) -> Outcome<PathBuf> {
     // Kept, so that it can be asked from outside afterwards.
     Ok(directory.keep())
 }
+
+struct Options {
+    out: Option<PathBuf>,
+    files: Vec<PathBuf>,
+}
+
+impl Options {
+    fn parse() -> Outcome<Self> {
+        let mut options = Options {
+            out: None,
+            files: Vec::new(),
+        };
+        let mut arguments = std::env::args_os().skip(1);
+        while let Some(argument) = arguments.next() {
+            if argument == "--out" {
+                let path = arguments.next().ok_or(Trouble::new(USAGE))?;
+                options.out = Some(path.into());
+            } else if argument.to_string_lossy().starts_with("--") {
+                return Err(Trouble::new(USAGE).into());
+            } else {
+                options.files.push(argument.into());
+            }
+        }
+        if options.files.is_empty() {
+            let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+            options.files = ["README.md", "ARCHITECTURE.md"]
+                .map(|name| project.join(name))
+                .to_vec();
+        }
+        Ok(options)
+    }
+}
+
+const USAGE: &str = "usage: cargo run --example quickstart -- [--out <directory>] [<text file>..]";
 
 fn title(text: &str) {
     println!("\n== {text}");

@@ -1,0 +1,169 @@
+//! Wiped: what a wipe answers, what it leaves alone, and what it leaves behind.
+
+use milepost_core::{
+    Change, Failure, NewProcess, Op, Progress, StoreErrorKind, Update, Wipe, WipeLevel,
+};
+use uuid::Uuid;
+
+use crate::fixture::{at, chain, file, id, op};
+use crate::trial::Trial;
+
+/// Wipes until that is done or as far as it gets, and sees that it is so within a bounded number of calls.
+///
+/// None: the store does not know the level.
+#[track_caller]
+fn wipe(trial: &Trial<'_>, level: WipeLevel) -> Option<Wipe> {
+    const CALLS: usize = 1_000;
+    let mut reason = String::new();
+    for _ in 0..CALLS {
+        match trial.store().wipe(level) {
+            Ok(Wipe::Pending { reason: why }) => reason = why,
+            Ok(wipe @ (Wipe::Done | Wipe::Limited { .. })) => return Some(wipe),
+            Ok(other) => panic!("wipe: an answer that the kit does not know: {other:?}"),
+            Err(error) => {
+                let unsupported = StoreErrorKind::Unsupported;
+                let beyond = level != WipeLevel::Files && error.kind() == unsupported;
+                assert!(
+                    beyond,
+                    "wipe: the store failed with {:?}: {error}",
+                    error.kind()
+                );
+                return None;
+            }
+        }
+    }
+    panic!("wipe: after {CALLS} calls and with nobody reading it is still pending: {reason}");
+}
+
+pub(crate) fn a_wipe_comes_to_its_end(trial: &Trial<'_>) {
+    wipe(trial, WipeLevel::Files);
+    for round in 0..3 {
+        let begins = (0..10)
+            .map(|n| trial.begin(&chain(), id(n), round))
+            .collect::<Vec<_>>();
+        trial.send(&begins);
+        let erased = (0..10)
+            .step_by(2)
+            .map(|n| op(id(n), round, Change::erase()));
+        trial.send(&erased.collect::<Vec<_>>());
+        wipe(trial, WipeLevel::Files);
+        // What there is nothing to do for is answered too.
+        wipe(trial, WipeLevel::Files);
+        wipe(trial, WipeLevel::Media);
+    }
+}
+
+pub(crate) fn a_wipe_takes_nothing_that_was_not_erased(trial: &Trial<'_>) {
+    for n in 0..12 {
+        trial.must(&trial.begin(&chain(), id(n), 0));
+        trial.must(&op(id(n), 1, Change::start(1)));
+    }
+    let erased = (0..12).step_by(2).map(|n| op(id(n), 2, Change::erase()));
+    trial.send(&erased.collect::<Vec<_>>());
+    wipe(trial, WipeLevel::Files);
+    trial.must_hold_exactly_what_is_expected();
+    trial.reopen();
+    trial.must_hold_exactly_what_is_expected();
+    // And the store goes on as before.
+    trial.send(&[
+        op(id(1), 3, Change::complete(1)),
+        trial.begin(&chain(), id(0), 3),
+    ]);
+    trial.must_hold_exactly_what_is_expected();
+}
+
+/// Everything that can be found of process `n` in a file: its id, and a word in each of its texts.
+fn traces(n: u32) -> [Vec<u8>; 3] {
+    let id = id(n);
+    let word = format!("trace-of-{n:04}-");
+    [
+        Uuid::from(id).as_bytes().to_vec(),
+        id.to_string().into_bytes(),
+        word.into_bytes(),
+    ]
+}
+
+/// A process that grows, so that its record moves about in the store's files.
+fn growing(trial: &Trial<'_>, n: u32) -> Vec<Op> {
+    let word = |what: &str| format!("trace-of-{n:04}-{what}");
+    let new = NewProcess::new(&chain())
+        .request_id(id(n))
+        .file_id(file(n))
+        .file_name(&word("name"))
+        .symbolic_directory_path(&word("directory"))
+        .tag(&word("tag"), &word("value"))
+        .expires_at(at(1000 + i64::from(n)));
+    let begin = trial.begin_at(new, at(i64::from(n)));
+    let grow = |step: usize| {
+        let message = word("message").repeat(8 * step);
+        [
+            op(
+                id(n),
+                60,
+                Change::progress(1, Progress::of(1, 2).message(&message)),
+            ),
+            op(
+                id(n),
+                61,
+                Change::retry(1, Failure::new(&word("reason"), &message)),
+            ),
+            op(
+                id(n),
+                62,
+                Change::update(Update::new().file_description(&message)),
+            ),
+        ]
+    };
+    std::iter::once(begin)
+        .chain((1..=3).flat_map(grow))
+        .collect()
+}
+
+pub(crate) fn after_a_wipe_no_byte_of_the_erased_is_in_the_files(trial: &Trial<'_>) {
+    const COUNT: u32 = 60;
+    // Grown side by side, and every second one erased or purged: its neighbours stay.
+    let grown = (0..COUNT).map(|n| growing(trial, n)).collect::<Vec<_>>();
+    for step in 0..grown[0].len() {
+        trial.send(
+            &grown
+                .iter()
+                .map(|ops| ops[step].clone())
+                .collect::<Vec<_>>(),
+        );
+    }
+    let erased = (0..COUNT)
+        .step_by(2)
+        .map(|n| op(id(n), 70, Change::erase()));
+    trial.send(&erased.collect::<Vec<_>>());
+    // A name that is updated away, and a process that is begun anew once it has expired, are erased too.
+    let renamed = Update::new().file_name("renamed").tags([("none", "")]);
+    trial.send(&[
+        op(id(0), 71, Change::erase()),
+        trial.begin(&chain(), id(COUNT), 71),
+        op(
+            id(COUNT),
+            72,
+            Change::update(Update::new().file_name("trace-of-9999-name")),
+        ),
+        op(id(COUNT), 73, Change::update(renamed)),
+    ]);
+    if wipe(trial, WipeLevel::Files) != Some(Wipe::Done) {
+        return;
+    }
+    let bytes = trial.bytes_at_rest();
+    let holds = |trace: &[u8]| bytes.windows(trace.len()).any(|window| window == trace);
+    for n in (0..COUNT).step_by(2) {
+        for trace in traces(n) {
+            let text = String::from_utf8_lossy(&trace).into_owned();
+            assert!(
+                !holds(&trace),
+                "after Done a file still holds {text:?} of process {n}"
+            );
+        }
+    }
+    assert!(
+        !holds(b"trace-of-9999-"),
+        "after Done a file still holds a name that was updated away"
+    );
+    trial.must_hold_exactly_what_is_expected();
+}
