@@ -7,9 +7,10 @@ use chrono::DateTime;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
+use crate::filter::{Filter, Term};
 use crate::id::RequestId;
 use crate::invalid::Invalid;
-use crate::query::{Filter, Order, Place, Term};
+use crate::listing::{Order, Place};
 
 /// Where a list goes on: opaque, printable, and bound to its query's filter and order.
 ///

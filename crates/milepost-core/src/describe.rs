@@ -7,7 +7,8 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::error::TrackError;
-use crate::process::{Module, ModuleState, OverallStatus, Process};
+use crate::module::{Module, ModuleState};
+use crate::process::{OverallStatus, Process};
 use crate::watch::Watch;
 
 /// One line of text per change of a watched process: see [`Watch::describe`].

@@ -4,12 +4,16 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::error::TrackError;
+use crate::filter::{Filter, Term};
 use crate::id::{FileId, RequestId};
-use crate::op::{Change, Guard, Op, Rejection, Update};
+use crate::listing::{Listing, Order};
+use crate::op::{Change, Guard, Op};
 use crate::process::Process;
-use crate::query::{Filter, Listing, Order, Query, Term};
+use crate::query::Query;
 use crate::store::{StoreError, StoreErrorKind, Wipe, WipeLevel};
 use crate::tracker::Tracker;
+use crate::update::Update;
+use crate::verdict::Rejection;
 use crate::{limits, time};
 
 /// What an erasure came to.

@@ -1,8 +1,8 @@
 //! What can go wrong when an application calls the tracker.
 
 use crate::invalid::Invalid;
-use crate::op::Rejection;
 use crate::store::StoreError;
+use crate::verdict::Rejection;
 
 /// Why a call of the tracker or of a handle did not do what was asked.
 ///

@@ -1,9 +1,11 @@
 //! Guards: whether an op meets the state that it was made for.
 
 use crate::machine::is_up_to_date;
-use crate::op::{Change, GuardKind, Illegality, Op, Rejection};
-use crate::process::{AttemptEnd, Module, ModuleState, OverallStatus, Process};
+use crate::module::{AttemptEnd, Module, ModuleState};
+use crate::op::{Change, Op};
+use crate::process::{OverallStatus, Process};
 use crate::time;
+use crate::verdict::{GuardKind, Illegality, Rejection};
 
 /// Whether the op may be judged by the table: `false` if it was overtaken and its effect stands.
 ///

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::error::TrackError;
 use crate::file::File;
 use crate::id::{FileId, RequestId};
-use crate::op::{Applied, Change, Guard, Op};
+use crate::op::{Change, Guard, Op};
 use crate::pipeline::Pipeline;
 use crate::process::Process;
 use crate::report::{Receipt, StatusReport};
 use crate::tracker::Tracker;
+use crate::verdict::Applied;
 use crate::work::{Failure, Progress};
 
 /// A worker's hold on one process, in the run that it saw.

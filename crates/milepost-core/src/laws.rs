@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 
 use crate::invalid::Field;
 use crate::limits::{ATTEMPTS_PER_MODULE, ATTEMPTS_PER_PROCESS, RECORD_BYTES};
-use crate::process::{Attempt, AttemptEnd, Module, ModuleState, Outcome, Process};
+use crate::module::{Attempt, AttemptEnd, Module, ModuleState};
+use crate::process::{Outcome, Process};
 use crate::size;
 use crate::time::is_kept;
 

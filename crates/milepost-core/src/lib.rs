@@ -8,14 +8,19 @@ mod describe;
 mod erase;
 mod error;
 mod file;
+mod filter;
+mod form;
 mod guard;
 mod handle;
 mod id;
 mod invalid;
 mod laws;
+mod listing;
 mod machine;
+mod module;
 mod new_process;
 mod op;
+mod perform;
 mod pipeline;
 mod process;
 mod query;
@@ -25,6 +30,8 @@ mod size;
 mod store;
 mod time;
 mod tracker;
+mod update;
+mod verdict;
 mod watch;
 mod watchers;
 mod work;
@@ -35,25 +42,22 @@ pub use describe::Describe;
 pub use erase::{Erased, Updated};
 pub use error::TrackError;
 pub use file::{File, Tag};
+pub use filter::{Filter, Indexed, Term, TimeRange};
 pub use handle::{ModuleHandle, ProcessHandle};
 pub use id::{FileId, RequestId};
 pub use invalid::{Field, Invalid};
+pub use listing::{Counts, Found, Listing, Order, Place};
+pub use module::{Attempt, AttemptEnd, Module, ModuleState, ModuleStateKind};
 pub use new_process::NewProcess;
-pub use op::{
-    Applied, Change, ChangeKind, Conflict, Creation, Guard, GuardKind, Illegality, Op, Rejection,
-    Update, Verdict,
-};
+pub use op::{Change, ChangeKind, Creation, Guard, Op};
 pub use pipeline::Pipeline;
-pub use process::{
-    Attempt, AttemptEnd, Blame, Module, ModuleState, ModuleStateKind, OverallStatus, Process,
-    Version,
-};
-pub use query::{
-    Counts, Filter, Found, Indexed, Listing, Order, Page, Place, Query, Term, TimeRange,
-};
+pub use process::{Blame, OverallStatus, Process, Version};
+pub use query::{Page, Query};
 pub use record::{RECORD_VERSION, RecordError};
 pub use report::{FailureStatus, ModuleFlags, NotFoundReport, Receipt, StatusReport};
 pub use store::{StatusStore, StoreError, StoreErrorKind, Wipe, WipeLevel};
 pub use tracker::Tracker;
+pub use update::Update;
+pub use verdict::{Applied, Conflict, GuardKind, Illegality, Rejection, Verdict};
 pub use watch::Watch;
 pub use work::{Failure, Progress};

@@ -8,15 +8,14 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use crate::file::{File, FileText};
-use crate::limits::{ATTEMPTS_PER_MODULE, ATTEMPTS_PER_PROCESS, RECORD_BYTES};
-use crate::op::{
-    Applied, Change, ChangeKind, Conflict, Creation, GuardKind, Illegality, Op, Rejection, Update,
-    Verdict,
-};
-use crate::process::{
-    Attempt, AttemptEnd, Module, ModuleState, Outcome, Process, Standing, Version,
-};
-use crate::work::{Failure, Progress};
+use crate::limits::RECORD_BYTES;
+use crate::module::{Module, ModuleState};
+use crate::op::{Change, ChangeKind, Creation, Op};
+use crate::perform::{Effect, perform_within_size};
+use crate::process::{Outcome, Process, Version};
+use crate::update::Update;
+use crate::verdict::{Applied, Conflict, GuardKind, Illegality, Rejection, Verdict};
+use crate::work::Progress;
 use crate::{guard, size, time};
 
 impl Op {
@@ -174,32 +173,6 @@ enum Decision {
     Becomes(Effect),
     /// The process ceases to exist.
     Ends,
-}
-
-/// What is to be done to a process, once all is checked.
-enum Effect {
-    Enter {
-        index: usize,
-        state: ModuleState,
-    },
-    Report {
-        index: usize,
-        since: DateTime<Utc>,
-        progress: Progress,
-    },
-    Retry {
-        index: usize,
-        since: DateTime<Utc>,
-        failure: Failure,
-    },
-    Cancel {
-        reason: Arc<str>,
-    },
-    Rerun,
-    Update {
-        file: File,
-        expires_at: Option<DateTime<Utc>>,
-    },
 }
 
 fn decide(
@@ -469,198 +442,4 @@ fn updated(
 /// Whether an update would change nothing.
 pub(crate) fn is_up_to_date(process: &Process, update: &Update, at: DateTime<Utc>) -> bool {
     matches!(updated(process, update, at), Ok(None))
-}
-
-/// Performs the effect if the record stays within its limit; if not, nothing is touched.
-fn perform_within_size(
-    slot: &mut Arc<Process>,
-    effect: Effect,
-    at: DateTime<Utc>,
-) -> Result<(), Rejection> {
-    let growth = growth(&effect, slot);
-    if growth == 0 || size::of(slot) + growth <= RECORD_BYTES {
-        perform(Arc::make_mut(slot), effect, at);
-        return Ok(());
-    }
-    let mut next = Process::clone(slot);
-    perform(&mut next, effect, at);
-    let mut bytes = size::of(&next);
-    while bytes > RECORD_BYTES && drop_oldest_attempt(&mut next) {
-        bytes = size::of(&next);
-    }
-    if bytes > RECORD_BYTES {
-        return Err(Rejection::TooLarge {
-            bytes,
-            limit: RECORD_BYTES,
-        });
-    }
-    *slot = Arc::new(next);
-    Ok(())
-}
-
-/// At most how many bytes of text an effect adds to the record.
-fn growth(effect: &Effect, process: &Process) -> usize {
-    match effect {
-        Effect::Enter { state, .. } => size::of_state(state),
-        Effect::Report { progress, .. } => progress.text_bytes(),
-        Effect::Retry { failure, .. } => failure.text_bytes() + size::ATTEMPT,
-        Effect::Cancel { reason } => reason.len(),
-        Effect::Rerun => {
-            // Each cancelled module's attempt keeps the reason.
-            let reason = match &process.outcome {
-                Outcome::Cancelled { reason, .. } => reason.len(),
-                Outcome::Ongoing | Outcome::Complete { .. } | Outcome::Failed { .. } => 0,
-            };
-            process.modules.len() * (size::ATTEMPT + reason)
-        }
-        Effect::Update { file, .. } => file.text_bytes(),
-    }
-}
-
-/// Nothing here can fail: all was decided before.
-fn perform(process: &mut Process, effect: Effect, at: DateTime<Utc>) {
-    process.version.revision += 1;
-    process.updated_at = process.updated_at.max(at);
-    match effect {
-        Effect::Enter { index, state } => {
-            let failed = matches!(state, ModuleState::Failed { .. });
-            process.modules[index].state = state;
-            if failed {
-                if process.outcome == Outcome::Ongoing {
-                    process.outcome = Outcome::Failed { at, index };
-                }
-            } else if process.outcome == Outcome::Ongoing
-                && process.modules.iter().all(|module| module.state.is_done())
-            {
-                process.outcome = Outcome::Complete { at };
-            }
-        }
-        Effect::Report {
-            index,
-            since,
-            progress,
-        } => {
-            let module = &mut process.modules[index];
-            module.state = ModuleState::Running { since };
-            match &mut module.progress {
-                // The box is kept: progress is what is reported most.
-                Some(standing) => **standing = Standing { progress, at },
-                None => module.progress = Some(Box::new(Standing { progress, at })),
-            }
-        }
-        Effect::Retry {
-            index,
-            since,
-            failure,
-        } => {
-            let end = Past {
-                started: Some(since),
-                ended: at,
-                end: AttemptEnd::Retried(failure),
-            };
-            try_again(process, index, end);
-            drop_attempts_over_limits(process);
-        }
-        Effect::Cancel { reason } => {
-            for module in &mut process.modules {
-                if !module.state.is_settled() {
-                    module.state = ModuleState::Cancelled {
-                        started: module.state.started(),
-                        at,
-                    };
-                }
-            }
-            process.outcome = Outcome::Cancelled { at, reason };
-        }
-        Effect::Rerun => perform_rerun(process, at),
-        Effect::Update { file, expires_at } => {
-            process.file = file;
-            process.expires_at = expires_at;
-        }
-    }
-}
-
-fn perform_rerun(process: &mut Process, at: DateTime<Utc>) {
-    let cancelled_for = match std::mem::replace(&mut process.outcome, Outcome::Ongoing) {
-        Outcome::Cancelled { reason, .. } => reason,
-        Outcome::Ongoing | Outcome::Complete { .. } | Outcome::Failed { .. } => Arc::from(""),
-    };
-    for index in 0..process.modules.len() {
-        let past = match &process.modules[index].state {
-            ModuleState::Pending | ModuleState::Complete { .. } | ModuleState::Skipped { .. } => {
-                continue;
-            }
-            ModuleState::Running { since } => Past {
-                started: Some(*since),
-                ended: at,
-                end: AttemptEnd::Interrupted,
-            },
-            ModuleState::Failed {
-                started,
-                ended,
-                failure,
-            } => Past {
-                started: Some(*started),
-                ended: *ended,
-                end: AttemptEnd::Failed(failure.clone()),
-            },
-            ModuleState::Cancelled { started, at } => Past {
-                started: *started,
-                ended: *at,
-                end: AttemptEnd::Cancelled(cancelled_for.clone()),
-            },
-        };
-        try_again(process, index, past);
-    }
-    process.run += 1;
-    drop_attempts_over_limits(process);
-}
-
-/// How the attempt that is given up went.
-struct Past {
-    started: Option<DateTime<Utc>>,
-    ended: DateTime<Utc>,
-    end: AttemptEnd,
-}
-
-/// Puts a module back to pending, and its attempt into the history.
-fn try_again(process: &mut Process, index: usize, past: Past) {
-    let module = &mut process.modules[index];
-    module.attempts.push(Attempt {
-        number: module.attempt,
-        run: process.run,
-        revision: process.version.revision,
-        started: past.started,
-        ended: past.ended,
-        end: past.end,
-    });
-    module.attempt += 1;
-    module.state = ModuleState::Pending;
-    module.progress = None;
-}
-
-fn drop_attempts_over_limits(process: &mut Process) {
-    for module in &mut process.modules {
-        let over = module.attempts.len().saturating_sub(ATTEMPTS_PER_MODULE);
-        module.attempts.drain(..over);
-    }
-    let kept = |process: &Process| {
-        process
-            .modules
-            .iter()
-            .map(|module| module.attempts.len())
-            .sum::<usize>()
-    };
-    while kept(process) > ATTEMPTS_PER_PROCESS && drop_oldest_attempt(process) {}
-}
-
-/// Drops the attempt that ended first, by revision and then position; says whether there was one.
-fn drop_oldest_attempt(process: &mut Process) -> bool {
-    let first = |module: &&mut Module| module.attempts.first().map(|attempt| attempt.revision);
-    let oldest = process
-        .modules
-        .iter_mut()
-        .filter(|module| !module.attempts.is_empty())
-        .min_by_key(first);
-    oldest.map(|module| module.attempts.remove(0)).is_some()
 }

@@ -8,8 +8,9 @@ use crate::clock::Clock;
 use crate::file::{DEFAULT_DIRECTORY, File, FileText, Tag, generated_name};
 use crate::id::{FileId, RequestId};
 use crate::invalid::{Field, Invalid};
-use crate::op::{Change, Creation, Expiry, Op};
+use crate::op::{Change, Creation, Op};
 use crate::pipeline::Pipeline;
+use crate::update::Expiry;
 
 /// A process that has not begun: a pipeline, and what is known of the file. Builders by value.
 ///

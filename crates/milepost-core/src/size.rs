@@ -3,7 +3,8 @@
 //! Texts count as they are, everything else at its largest. So the encoded record is never larger than
 //! what is counted, and no op without text is ever refused for want of room.
 
-use crate::process::{Attempt, AttemptEnd, Module, ModuleState, Outcome, Process};
+use crate::module::{Attempt, AttemptEnd, Module, ModuleState};
+use crate::process::{Outcome, Process};
 use crate::work::Progress;
 
 /// The fixed part of a process: ids, counters, times, lengths.

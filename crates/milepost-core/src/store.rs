@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use crate::filter::Filter;
 use crate::id::RequestId;
 use crate::limits;
-use crate::op::{Op, Verdict};
+use crate::listing::{Counts, Found, Listing};
+use crate::op::Op;
 use crate::process::{Process, Version};
-use crate::query::{Counts, Filter, Found, Listing};
 use crate::record::RecordError;
+use crate::verdict::Verdict;
 
 /// Keeps processes: in memory, in a file, on a server.
 ///

@@ -9,12 +9,15 @@ use crate::error::TrackError;
 use crate::handle::ProcessHandle;
 use crate::id::RequestId;
 use crate::invalid::Invalid;
+use crate::listing::Counts;
 use crate::new_process::NewProcess;
-use crate::op::{Applied, Change, Guard, Op, Rejection, Update, Verdict};
+use crate::op::{Change, Guard, Op};
 use crate::process::Process;
-use crate::query::{Counts, Page, Query};
+use crate::query::{Page, Query};
 use crate::report::{NotFoundReport, StatusReport};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, Wipe, WipeLevel, one_each};
+use crate::update::Update;
+use crate::verdict::{Applied, Rejection, Verdict};
 use crate::watchers::{Poller, Watchers};
 use crate::{limits, time};
 

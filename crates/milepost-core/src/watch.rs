@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use crate::describe::Describe;
 use crate::error::TrackError;
 use crate::id::RequestId;
-use crate::op::Rejection;
 use crate::process::{Process, Version};
 use crate::tracker::Tracker;
+use crate::verdict::Rejection;
 use crate::watchers::{Rung, Seat};
 
 impl Tracker {

@@ -15,10 +15,11 @@ use chrono::{DateTime, Utc};
 
 use crate::id::RequestId;
 use crate::limits;
-use crate::op::{Change, ChangeKind, Op, Rejection, Verdict};
+use crate::op::{Change, ChangeKind, Op};
 use crate::process::{OverallStatus, Process, Version};
 use crate::store::{StoreError, StoreErrorKind, one_each};
 use crate::tracker::Shared;
+use crate::verdict::{Rejection, Verdict};
 
 /// Polling takes at most one part in this many of the poller's time.
 const DUTY: u32 = 20;

@@ -1,0 +1,458 @@
+//! A process as plain data: what the record form and the JSON form are made of.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::file::{File, FileText, Tag};
+use crate::id::{FileId, RequestId};
+use crate::laws;
+use crate::module::{Attempt, AttemptEnd, Module, ModuleState, Standing};
+use crate::pipeline::Pipeline;
+use crate::process::{Outcome, Process, Version};
+use crate::time;
+use crate::work::{Failure, Progress};
+
+/// A process as plain data, with times of type `T`. The order of the fields is the record form's.
+#[derive(Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+pub(crate) struct Form<'a, T> {
+    request_id: RequestId,
+    born: u64,
+    revision: u64,
+    run: u32,
+    created_at: T,
+    updated_at: T,
+    expires_at: Option<T>,
+    #[serde(borrow)]
+    outcome: OutcomeForm<'a, T>,
+    #[serde(borrow)]
+    pipeline: Cow<'a, str>,
+    parallel: bool,
+    #[serde(borrow)]
+    file: FileForm<'a>,
+    #[serde(borrow)]
+    modules: Vec<ModuleForm<'a, T>>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", bound(deserialize = "T: Deserialize<'de>"))]
+enum OutcomeForm<'a, T> {
+    Ongoing,
+    Complete {
+        at: T,
+    },
+    Failed {
+        at: T,
+        index: u16,
+    },
+    Cancelled {
+        at: T,
+        #[serde(borrow)]
+        reason: Cow<'a, str>,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct FileForm<'a> {
+    id: FileId,
+    generated: bool,
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    directory: Cow<'a, str>,
+    #[serde(borrow)]
+    tags: Vec<TagForm<'a>>,
+    #[serde(borrow)]
+    description: Option<TextForm<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TagForm<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    value: Cow<'a, str>,
+}
+
+/// A text inside an option: serde borrows it only when it has a type of its own.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct TextForm<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[derive(Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+struct ModuleForm<'a, T> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    attempt: u32,
+    #[serde(borrow)]
+    state: StateForm<'a, T>,
+    #[serde(borrow)]
+    progress: Option<ProgressForm<'a, T>>,
+    #[serde(borrow)]
+    attempts: Vec<AttemptForm<'a, T>>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", bound(deserialize = "T: Deserialize<'de>"))]
+enum StateForm<'a, T> {
+    Pending,
+    Running {
+        since: T,
+    },
+    Complete {
+        started: T,
+        ended: T,
+    },
+    Failed {
+        started: T,
+        ended: T,
+        #[serde(borrow)]
+        failure: FailureForm<'a>,
+    },
+    Skipped {
+        at: T,
+        #[serde(borrow)]
+        reason: Cow<'a, str>,
+    },
+    Cancelled {
+        started: Option<T>,
+        at: T,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct FailureForm<'a> {
+    #[serde(borrow)]
+    reason: Cow<'a, str>,
+    #[serde(borrow)]
+    message: Cow<'a, str>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+struct ProgressForm<'a, T> {
+    done: u64,
+    total: Option<u64>,
+    #[serde(borrow)]
+    unit: Option<TextForm<'a>>,
+    #[serde(borrow)]
+    message: Option<TextForm<'a>>,
+    at: T,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+struct AttemptForm<'a, T> {
+    number: u32,
+    run: u32,
+    revision: u64,
+    started: Option<T>,
+    ended: T,
+    #[serde(borrow)]
+    end: EndForm<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum EndForm<'a> {
+    Failed(#[serde(borrow)] FailureForm<'a>),
+    Retried(#[serde(borrow)] FailureForm<'a>),
+    Cancelled(#[serde(borrow)] Cow<'a, str>),
+    Interrupted,
+}
+
+// From a process to its form: nothing is copied but the lists.
+
+impl<'a, T> Form<'a, T> {
+    pub(crate) fn of(process: &'a Process, time: impl Fn(DateTime<Utc>) -> T + Copy) -> Self {
+        let file = process.file.text();
+        Form {
+            request_id: process.request_id,
+            born: process.version.born,
+            revision: process.version.revision,
+            run: process.run,
+            created_at: time(process.created_at),
+            updated_at: time(process.updated_at),
+            expires_at: process.expires_at.map(time),
+            outcome: match &process.outcome {
+                Outcome::Ongoing => OutcomeForm::Ongoing,
+                Outcome::Complete { at } => OutcomeForm::Complete { at: time(*at) },
+                Outcome::Failed { at, index } => OutcomeForm::Failed {
+                    at: time(*at),
+                    index: process.modules[*index].index,
+                },
+                Outcome::Cancelled { at, reason } => OutcomeForm::Cancelled {
+                    at: time(*at),
+                    reason: Cow::Borrowed(reason),
+                },
+            },
+            pipeline: Cow::Borrowed(process.pipeline.name()),
+            parallel: process.pipeline.is_parallel(),
+            file: FileForm {
+                id: file.id,
+                generated: file.generated,
+                name: Cow::Borrowed(&file.name),
+                directory: Cow::Borrowed(&file.directory),
+                tags: file
+                    .tags
+                    .iter()
+                    .map(|tag| TagForm {
+                        name: Cow::Borrowed(tag.name()),
+                        value: Cow::Borrowed(tag.value()),
+                    })
+                    .collect(),
+                description: TextForm::of(file.description.as_deref()),
+            },
+            modules: process
+                .modules
+                .iter()
+                .map(|module| ModuleForm::of(module, time))
+                .collect(),
+        }
+    }
+}
+
+impl<'a> TextForm<'a> {
+    fn of(text: Option<&'a str>) -> Option<Self> {
+        text.map(|text| TextForm(Cow::Borrowed(text)))
+    }
+}
+
+impl<'a, T> ModuleForm<'a, T> {
+    fn of(module: &'a Module, time: impl Fn(DateTime<Utc>) -> T + Copy) -> Self {
+        ModuleForm {
+            name: Cow::Borrowed(module.name()),
+            attempt: module.attempt,
+            state: match &module.state {
+                ModuleState::Pending => StateForm::Pending,
+                ModuleState::Running { since } => StateForm::Running {
+                    since: time(*since),
+                },
+                ModuleState::Complete { started, ended } => StateForm::Complete {
+                    started: time(*started),
+                    ended: time(*ended),
+                },
+                ModuleState::Failed {
+                    started,
+                    ended,
+                    failure,
+                } => StateForm::Failed {
+                    started: time(*started),
+                    ended: time(*ended),
+                    failure: FailureForm::of(failure),
+                },
+                ModuleState::Skipped { at, reason } => StateForm::Skipped {
+                    at: time(*at),
+                    reason: Cow::Borrowed(reason),
+                },
+                ModuleState::Cancelled { started, at } => StateForm::Cancelled {
+                    started: started.map(time),
+                    at: time(*at),
+                },
+            },
+            progress: module.progress.as_ref().map(|standing| ProgressForm {
+                done: standing.progress.done,
+                total: standing.progress.total,
+                unit: TextForm::of(standing.progress.unit.as_deref()),
+                message: TextForm::of(standing.progress.message.as_deref()),
+                at: time(standing.at),
+            }),
+            attempts: module
+                .attempts
+                .iter()
+                .map(|attempt| AttemptForm::of(attempt, time))
+                .collect(),
+        }
+    }
+}
+
+impl<'a> FailureForm<'a> {
+    fn of(failure: &'a Failure) -> Self {
+        FailureForm {
+            reason: Cow::Borrowed(failure.reason()),
+            message: Cow::Borrowed(failure.message()),
+        }
+    }
+
+    fn into_failure(self) -> Failure {
+        Failure::new(&self.reason, &self.message)
+    }
+}
+
+impl<'a, T> AttemptForm<'a, T> {
+    fn of(attempt: &'a Attempt, time: impl Fn(DateTime<Utc>) -> T + Copy) -> Self {
+        AttemptForm {
+            number: attempt.number,
+            run: attempt.run,
+            revision: attempt.revision,
+            started: attempt.started.map(time),
+            ended: time(attempt.ended),
+            end: match &attempt.end {
+                AttemptEnd::Failed(failure) => EndForm::Failed(FailureForm::of(failure)),
+                AttemptEnd::Retried(failure) => EndForm::Retried(FailureForm::of(failure)),
+                AttemptEnd::Cancelled(reason) => EndForm::Cancelled(Cow::Borrowed(reason)),
+                AttemptEnd::Interrupted => EndForm::Interrupted,
+            },
+        }
+    }
+}
+
+// From a form to a process: `time` turns one of the form's times into a real one, or into nothing if it
+// is out of range.
+
+impl<T> Form<'_, T> {
+    pub(crate) fn into_process(
+        self,
+        time: impl Fn(T) -> Option<DateTime<Utc>>,
+    ) -> Result<Process, laws::Broken> {
+        let time = |at: T| {
+            time(at)
+                .map(time::to_micros)
+                .ok_or("a time is out of range")
+        };
+        let names = self.modules.iter().map(|module| &*module.name);
+        let chain =
+            Pipeline::new(&self.pipeline, names).map_err(|_| "the pipeline cannot be built")?;
+        let pipeline = if self.parallel {
+            chain.parallel()
+        } else {
+            chain
+        };
+        let modules = self
+            .modules
+            .into_iter()
+            .enumerate()
+            .map(|(index, module)| module.into_module(&pipeline, index, &time))
+            .collect::<Result<_, _>>()?;
+        let process = Process {
+            request_id: self.request_id,
+            version: Version {
+                born: self.born,
+                revision: self.revision,
+            },
+            run: self.run,
+            file: self.file.into_file(),
+            created_at: time(self.created_at)?,
+            updated_at: time(self.updated_at)?,
+            expires_at: self.expires_at.map(&time).transpose()?,
+            outcome: match self.outcome {
+                OutcomeForm::Ongoing => Outcome::Ongoing,
+                OutcomeForm::Complete { at } => Outcome::Complete { at: time(at)? },
+                OutcomeForm::Failed { at, index } => Outcome::Failed {
+                    at: time(at)?,
+                    index: index.into(),
+                },
+                OutcomeForm::Cancelled { at, reason } => Outcome::Cancelled {
+                    at: time(at)?,
+                    reason: reason.into(),
+                },
+            },
+            modules,
+            pipeline,
+        };
+        laws::check(&process)?;
+        Ok(process)
+    }
+}
+
+impl FileForm<'_> {
+    fn into_file(self) -> File {
+        File::from_text(FileText {
+            id: self.id,
+            name: self.name.into(),
+            directory: self.directory.into(),
+            tags: self
+                .tags
+                .iter()
+                .map(|tag| Tag::new(&tag.name, &tag.value))
+                .collect(),
+            description: self.description.map(|text| text.0.into()),
+            generated: self.generated,
+        })
+    }
+}
+
+impl<T> ModuleForm<'_, T> {
+    fn into_module(
+        self,
+        pipeline: &Pipeline,
+        index: usize,
+        time: &impl Fn(T) -> Result<DateTime<Utc>, laws::Broken>,
+    ) -> Result<Module, laws::Broken> {
+        let state = match self.state {
+            StateForm::Pending => ModuleState::Pending,
+            StateForm::Running { since } => ModuleState::Running {
+                since: time(since)?,
+            },
+            StateForm::Complete { started, ended } => ModuleState::Complete {
+                started: time(started)?,
+                ended: time(ended)?,
+            },
+            StateForm::Failed {
+                started,
+                ended,
+                failure,
+            } => ModuleState::Failed {
+                started: time(started)?,
+                ended: time(ended)?,
+                failure: failure.into_failure(),
+            },
+            StateForm::Skipped { at, reason } => ModuleState::Skipped {
+                at: time(at)?,
+                reason: Arc::from(&*reason),
+            },
+            StateForm::Cancelled { started, at } => ModuleState::Cancelled {
+                started: started.map(time).transpose()?,
+                at: time(at)?,
+            },
+        };
+        let progress = self.progress.map(|form| {
+            let progress = Progress {
+                done: form.done,
+                total: form.total,
+                unit: form.unit.map(|text| text.0.into()),
+                message: form.message.map(|text| text.0.into()),
+            };
+            Ok::<_, laws::Broken>(Box::new(Standing {
+                progress,
+                at: time(form.at)?,
+            }))
+        });
+        let attempts = self
+            .attempts
+            .into_iter()
+            .map(|attempt| attempt.into_attempt(time));
+        Ok(Module {
+            state,
+            attempt: self.attempt,
+            progress: progress.transpose()?,
+            attempts: attempts.collect::<Result<_, _>>()?,
+            ..Module::pending(pipeline, index)
+        })
+    }
+}
+
+impl<T> AttemptForm<'_, T> {
+    fn into_attempt(
+        self,
+        time: &impl Fn(T) -> Result<DateTime<Utc>, laws::Broken>,
+    ) -> Result<Attempt, laws::Broken> {
+        Ok(Attempt {
+            number: self.number,
+            run: self.run,
+            revision: self.revision,
+            started: self.started.map(time).transpose()?,
+            ended: time(self.ended)?,
+            end: match self.end {
+                EndForm::Failed(failure) => AttemptEnd::Failed(failure.into_failure()),
+                EndForm::Retried(failure) => AttemptEnd::Retried(failure.into_failure()),
+                EndForm::Cancelled(reason) => AttemptEnd::Cancelled(Arc::from(&*reason)),
+                EndForm::Interrupted => AttemptEnd::Interrupted,
+            },
+        })
+    }
+}
