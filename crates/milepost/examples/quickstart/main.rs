@@ -161,12 +161,13 @@ fn process_file(
 
 fn check_file(path: &Path) -> Outcome<()> {
     let what = fs::metadata(path).context(format!("cannot read {}", path.display()))?;
-    if what.is_dir() {
-        return Err(Trouble::new(format!(
-            "{} is a directory: give a text file",
-            path.display()
-        ))
-        .into());
+    if !what.is_file() {
+        let what = if what.is_dir() {
+            "a directory"
+        } else {
+            "no regular file"
+        };
+        return Err(Trouble::new(format!("{} is {what}: give a text file", path.display())).into());
     }
     if what.len() > LARGEST_FILE {
         return Err(Trouble::new(format!(
@@ -183,8 +184,8 @@ fn check_file(path: &Path) -> Outcome<()> {
 /// The directory that was asked for, or one of this run's own.
 fn make_directory(asked: Option<&Path>) -> Outcome<PathBuf> {
     if let Some(path) = asked {
-        fs::create_dir_all(path).context(format!("cannot make {}", path.display()))?;
-        return Ok(path.to_path_buf());
+        let made = fs::create_dir_all(path).and_then(|()| fs::canonicalize(path));
+        return Ok(made.context(format!("cannot make {}", path.display()))?);
     }
     let directory = tempfile::Builder::new()
         .prefix("milepost-quickstart-")
