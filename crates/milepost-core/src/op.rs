@@ -54,6 +54,15 @@ impl Op {
         Op { guard, ..self }
     }
 
+    /// The mark that a creation gives its process: guard with it what is to follow. None for any other op.
+    #[must_use]
+    pub fn born(&self) -> Option<u64> {
+        let Change::Create(creation) = &self.change else {
+            return None;
+        };
+        Some(creation.born)
+    }
+
     /// How much it counts towards [`limits::BATCH_BYTES`](crate::limits::BATCH_BYTES): its text, and
     /// 128 for the rest.
     #[must_use]

@@ -5,7 +5,7 @@
 
 use std::error::Error;
 
-use chrono::{DateTime, Utc};
+use milepost::chrono::{DateTime, Utc};
 use milepost::{Change, Failure, MemoryStore, NewProcess, Op, Pipeline, Query, Tracker, Verdict};
 
 /// What the older system has kept: id, file, when it began, when `ocr` and `parser` ended, and what was

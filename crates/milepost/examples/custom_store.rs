@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use chrono::{DateTime, Utc};
+use milepost::chrono::{DateTime, Utc};
 use milepost::{
     Counts, Filter, Found, Listing, Op, Order, Place, Process, RequestId, StatusStore, StoreError,
     Verdict, Wipe, WipeLevel, limits,

@@ -241,7 +241,7 @@ pub(crate) fn verdicts_are_decided_on_the_state_that_is_stored_now(trial: &Trial
 }
 
 pub(crate) fn a_process_that_many_begin_and_erase_is_never_half_there(trial: &Trial<'_>) {
-    const ROUNDS: usize = 20;
+    const ROUNDS: usize = 50;
     // Each beginning bears a mark of its own.
     let begins = (0..ROUNDS * THREADS as usize)
         .map(|_| trial.begin(&chain(), id(1), 0))

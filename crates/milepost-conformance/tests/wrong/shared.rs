@@ -99,7 +99,7 @@ fn takes_no_lock() -> Subject {
             limits::check_batch(ops)?;
             let judge = |op: &Op| {
                 let mut slot = honest.records().get(&op.id).cloned();
-                thread::sleep(Duration::from_micros(200));
+                thread::sleep(Duration::from_millis(1));
                 let verdict = op.apply(&mut slot);
                 match slot {
                     Some(process) => honest.records().insert(op.id, process),
