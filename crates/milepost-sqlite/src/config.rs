@@ -19,8 +19,11 @@ use std::time::Duration;
 #[expect(clippy::exhaustive_structs, reason = "a host builds it field by field")]
 pub struct SqliteConfig {
     /// The file, on a local disk. Relative to the working directory at the time of opening; never taken
-    /// for a URI. It is made if it is not there; its directory must be.
+    /// for a URI. Its directory must be there.
     pub path: PathBuf,
+    /// Whether the file is made if it is not there. On unless given. A program that only asks switches it
+    /// off: a mistyped path is then `Unavailable`, and no new file with nothing in it.
+    pub create_if_missing: bool,
     /// What `Ok` means when the power fails. [`Durability::Full`] unless given: a tracker that forgets what
     /// it acknowledged is worse than a slow one.
     pub durability: Durability,
@@ -44,6 +47,7 @@ impl SqliteConfig {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         SqliteConfig {
             path: path.into(),
+            create_if_missing: true,
             durability: Durability::Full,
             busy_timeout: Duration::from_secs(5),
             readers: 4,

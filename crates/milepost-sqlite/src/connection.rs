@@ -16,17 +16,25 @@ const STATEMENTS: usize = 64;
 /// How large the WAL may stay once its content is in the main file.
 const WAL_BYTES: i64 = 16 * 1024 * 1024;
 
-pub(crate) fn connect(path: &Path, config: &SqliteConfig) -> Result<Connection, StoreError> {
+pub(crate) fn connect(
+    path: &Path,
+    config: &SqliteConfig,
+    deadline: Deadline,
+) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(path, flags).map_err(store_error)?;
-    set_up(&connection, config)?;
+    set_up(&connection, config, deadline)?;
     Ok(connection)
 }
 
 /// What every connection is set to. Nothing here writes to the file.
-pub(crate) fn set_up(connection: &Connection, config: &SqliteConfig) -> Result<(), StoreError> {
+pub(crate) fn set_up(
+    connection: &Connection,
+    config: &SqliteConfig,
+    deadline: Deadline,
+) -> Result<(), StoreError> {
     let set = || {
         // Waiting is ours: see `Deadline::retry`.
         connection.busy_timeout(Duration::ZERO)?;
@@ -46,9 +54,7 @@ pub(crate) fn set_up(connection: &Connection, config: &SqliteConfig) -> Result<(
         connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
         connection.pragma_update(None, "synchronous", synchronous(config.durability))
     };
-    Deadline::after(config.busy_timeout)
-        .retry(set)
-        .map_err(store_error)
+    deadline.retry(set).map_err(store_error)
 }
 
 pub(crate) fn synchronous(durability: Durability) -> &'static str {

@@ -25,7 +25,11 @@ pub(crate) fn refuse(why: &str) -> StoreError {
 }
 
 pub(crate) fn unavailable(what: &str, error: &io::Error) -> StoreError {
-    StoreError::new(StoreErrorKind::Unavailable, format!("{what}: {error}"))
+    let kind = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreErrorKind::Full,
+        _ => StoreErrorKind::Unavailable,
+    };
+    StoreError::new(kind, format!("{what}: {error}"))
 }
 
 pub(crate) fn corrupt(what: &'static str) -> StoreError {
@@ -58,9 +62,10 @@ fn kind(error: &rusqlite::Error) -> StoreErrorKind {
     let errno = std::io::Error::last_os_error().raw_os_error();
     let rusqlite::Error::SqliteFailure(failure, _) = error else {
         return match error {
-            // A column that does not hold what was written into it, or a statement, all of which are
-            // constant, that does not fit the schema.
-            rusqlite::Error::FromSqlConversionFailure(..)
+            // A column that does not hold what was written into it, a missing row of progress, or a
+            // statement, all of which are constant, that does not fit the schema.
+            rusqlite::Error::QueryReturnedNoRows
+            | rusqlite::Error::FromSqlConversionFailure(..)
             | rusqlite::Error::IntegralValueOutOfRange(..)
             | rusqlite::Error::InvalidColumnType(..)
             | rusqlite::Error::Utf8Error(..)
@@ -82,8 +87,11 @@ fn kind(error: &rusqlite::Error) -> StoreErrorKind {
         }
         ErrorCode::NotADatabase => StoreErrorKind::Incompatible,
         ErrorCode::TooBig => StoreErrorKind::Limit,
-        // "no such table" and the like come as an unknown error.
-        ErrorCode::DatabaseCorrupt | ErrorCode::Unknown => StoreErrorKind::Corrupt,
+        // "no such table" and the like come as an unknown error. What we write breaks no constraint:
+        // only an index that does not fit its table makes it seem so.
+        ErrorCode::DatabaseCorrupt | ErrorCode::ConstraintViolation | ErrorCode::Unknown => {
+            StoreErrorKind::Corrupt
+        }
         _ => StoreErrorKind::Other,
     }
 }

@@ -71,8 +71,13 @@ fn header_error(path: &Path, error: rusqlite::Error) -> Result<(), StoreError> {
             StoreErrorKind::Incompatible,
             "the file is no SQLite database, or an encrypted one: give another path",
         )),
-        // Shorter than its header says: the rest may still be in the WAL, and SQLite puts it together.
-        Some(ErrorCode::DatabaseCorrupt) if beside(path, "-wal").exists() => Ok(()),
+        // Shorter than its header says: the rest may still be in the WAL, or to be undone by the journal,
+        // and SQLite puts it together.
+        Some(ErrorCode::DatabaseCorrupt)
+            if beside(path, "-wal").exists() || beside(path, "-journal").exists() =>
+        {
+            Ok(())
+        }
         Some(ErrorCode::DatabaseCorrupt) => {
             Err(corrupt("the file is truncated or its header is damaged"))
         }

@@ -19,7 +19,7 @@ mod sql;
 mod wipe;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -32,6 +32,7 @@ use rusqlite::Connection;
 pub use crate::config::{Durability, SqliteConfig};
 use crate::connection::synchronous;
 use crate::error::{Busy, commit_error, store_error};
+use crate::path::TheFile;
 use crate::pool::{Deadline, Lent, Pool, begin};
 
 /// Keeps processes in one SQLite file, shared by any number of threads and OS processes of one machine.
@@ -77,7 +78,7 @@ use crate::pool::{Deadline, Lent, Pool, begin};
 pub struct SqliteStore {
     config: SqliteConfig,
     /// None: in memory.
-    path: Option<PathBuf>,
+    file: Option<TheFile>,
     /// Closed before the writer, so that the writer closes the file for good.
     readers: Pool,
     writer: Pool,
@@ -91,12 +92,22 @@ impl SqliteStore {
         SqliteStore::open_with(SqliteConfig::new(path.as_ref()))
     }
 
-    /// Opens a file as configured, and makes it if it is not there.
+    /// Opens a file as configured.
     pub fn open_with(config: SqliteConfig) -> Result<Self, StoreError> {
-        library::check()?;
-        let path = path::resolve(&config)?;
-        let writer = open::open_file(&path, &config)?;
-        Ok(SqliteStore::over(config, Some(path), writer))
+        let open = || {
+            library::check()?;
+            let path = path::resolve(&config)?;
+            let deadline = Deadline::after(config.busy_timeout);
+            let writer = open::open_file(&path, &config, deadline)?;
+            Ok((TheFile::at(path)?, writer))
+        };
+        let (file, writer) = open().map_err(|error| name_path(&error, &config.path))?;
+        // Should the file vanish, then a new one in its place would only hide that.
+        let config = SqliteConfig {
+            create_if_missing: false,
+            ..config
+        };
+        Ok(SqliteStore::over(config, Some(file), writer))
     }
 
     /// A database in memory, which is gone when the store is dropped: for tests of what is to run on a
@@ -108,13 +119,13 @@ impl SqliteStore {
         Ok(SqliteStore::over(config, None, writer))
     }
 
-    fn over(config: SqliteConfig, path: Option<PathBuf>, writer: Connection) -> Self {
+    fn over(config: SqliteConfig, file: Option<TheFile>, writer: Connection) -> Self {
         SqliteStore {
             readers: Pool::new(config.readers.max(1), None),
             writer: Pool::new(1, Some(writer)),
             opened_by: std::process::id(),
             config,
-            path,
+            file,
         }
     }
 
@@ -123,7 +134,7 @@ impl SqliteStore {
     }
 
     fn is_in_memory(&self) -> bool {
-        self.path.is_none()
+        self.file.is_none()
     }
 
     fn deadline(&self) -> Deadline {
@@ -142,24 +153,29 @@ impl SqliteStore {
     /// The one connection that writes.
     fn writer(&self, deadline: Deadline) -> Result<Lent<'_>, StoreError> {
         self.check_process()?;
-        self.writer.take(deadline, || match &self.path {
-            Some(path) => open::open_file(path, &self.config),
-            None => Err(StoreError::new(
-                StoreErrorKind::Other,
-                "the database in memory is lost",
-            )),
+        let Some(file) = &self.file else {
+            let why = "the database in memory is lost";
+            let lost = || Err(StoreError::new(StoreErrorKind::Other, why));
+            return self.writer.take(deadline, lost);
+        };
+        file.check()?;
+        self.writer.take(deadline, || {
+            let writer = open::open_file(file.path(), &self.config, deadline)?;
+            file.check().map(|()| writer)
         })
     }
 
     fn reader(&self, deadline: Deadline) -> Result<Lent<'_>, StoreError> {
         self.check_process()?;
-        match &self.path {
-            Some(path) => self
-                .readers
-                .take(deadline, || open::open_reader(path, &self.config)),
-            // A database in memory is its connection's own.
-            None => self.writer(deadline),
-        }
+        // A database in memory is its connection's own.
+        let Some(file) = &self.file else {
+            return self.writer(deadline);
+        };
+        file.check_now_and_then()?;
+        self.readers.take(deadline, || {
+            let reader = open::open_reader(file.path(), &self.config, deadline)?;
+            file.check().map(|()| reader)
+        })
     }
 
     /// Runs `work` in a transaction that holds the write lock from its beginning.
@@ -204,16 +220,29 @@ impl SqliteStore {
         work: impl Fn(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let deadline = self.deadline();
+        let reader = self.reader(deadline)?;
+        let run = |statement| -> Result<(), StoreError> {
+            let ran = reader
+                .prepare_cached(statement)
+                .and_then(|mut statement| statement.execute([]));
+            ran.map(drop).map_err(store_error)
+        };
         deadline.retry(|| {
-            // Giving the connection back ends what an error leaves open.
-            let reader = self.reader(deadline)?;
-            let run = |statement| reader.prepare_cached(statement)?.execute([]);
-            run(sql::BEGIN_READ).map_err(store_error)?;
-            let value = work(&reader)?;
-            run(sql::COMMIT).map_err(store_error)?;
-            Ok(value)
+            run(sql::BEGIN_READ)?;
+            let value = work(&reader).and_then(|value| run(sql::COMMIT).map(|()| value));
+            if value.is_err() && !reader.is_autocommit() {
+                run(sql::ROLLBACK)?;
+            }
+            value
         })
     }
+}
+
+/// The same error, saying which file it is about.
+fn name_path(error: &StoreError, path: &Path) -> StoreError {
+    let why =
+        std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    StoreError::new(error.kind(), format!("{}: {why}", path.display()))
 }
 
 fn transact<T>(
@@ -248,7 +277,8 @@ impl StatusStore for SqliteStore {
     fn read(&self, id: RequestId) -> Result<Option<Arc<Process>>, StoreError> {
         // One statement is a snapshot of its own.
         let deadline = self.deadline();
-        let loaded = deadline.retry(|| rows::load(&*self.reader(deadline)?, id))?;
+        let reader = self.reader(deadline)?;
+        let loaded = deadline.retry(|| rows::load(&reader, id))?;
         Ok(loaded.map(|loaded| loaded.process))
     }
 

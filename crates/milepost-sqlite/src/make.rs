@@ -16,7 +16,11 @@ use crate::schema;
 
 /// Makes a new file under a temporary name and links it to its own, so that a crash leaves no half of
 /// one, and nobody's file is overwritten. Readable and writable by its owner only.
-pub(crate) fn make(path: &Path, config: &SqliteConfig) -> Result<(), StoreError> {
+pub(crate) fn make(
+    path: &Path,
+    config: &SqliteConfig,
+    deadline: Deadline,
+) -> Result<(), StoreError> {
     static MADE: AtomicU64 = AtomicU64::new(0);
     let temporary = loop {
         let number = MADE.fetch_add(1, Ordering::Relaxed);
@@ -33,8 +37,8 @@ pub(crate) fn make(path: &Path, config: &SqliteConfig) -> Result<(), StoreError>
             }
         }
     };
-    let connection = connect(&temporary.0, config)?;
-    schema::upgrade(&connection, Deadline::after(config.busy_timeout))?;
+    let connection = connect(&temporary.0, config, deadline)?;
+    schema::upgrade(&connection, deadline)?;
     connection
         .close()
         .map_err(|(_, error)| store_error(error))?;

@@ -15,35 +15,22 @@ use crate::pool::Deadline;
 use crate::{header, make, schema};
 
 /// Makes the file if it is not there, refuses it untouched if it is not ours, and opens it.
-pub(crate) fn open_file(path: &Path, config: &SqliteConfig) -> Result<Connection, StoreError> {
-    let deadline = Deadline::after(config.busy_timeout);
-    let is_empty = match fs::metadata(path) {
-        Ok(file) if file.is_dir() => {
-            return Err(refuse("the path is a directory: give a file in it"));
-        }
-        Ok(file) if !file.is_file() => return Err(refuse("the path is no regular file")),
-        // SQLite takes what is shorter than its smallest page for a database with nothing in it.
-        Ok(file) if (1..512).contains(&file.len()) => {
-            let why = "the file is too short for a SQLite database: it is another program's, or truncated";
-            return Err(StoreError::new(StoreErrorKind::Incompatible, why));
-        }
-        Ok(file) => file.len() == 0,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make::make(path, config)?;
-            false
-        }
-        Err(error) => return Err(unavailable("the file cannot be looked at", &error)),
-    };
-    if is_empty {
-        if fs::metadata(beside(path, "-wal")).is_ok_and(|wal| wal.len() > 0) {
-            return Err(corrupt(
-                "the file is empty, but a WAL with content stands beside it",
-            ));
-        }
-    } else {
-        header::check(path)?;
+pub(crate) fn open_file(
+    path: &Path,
+    config: &SqliteConfig,
+    deadline: Deadline,
+) -> Result<Connection, StoreError> {
+    let at_path = AtPath::look(path)?;
+    if at_path == AtPath::Nothing && !config.create_if_missing {
+        return Err(refuse("there is no such file"));
     }
-    let connection = connect(path, config)?;
+    check_nothing_is_left_over(path, at_path)?;
+    match at_path {
+        AtPath::Nothing => make::make(path, config, deadline)?,
+        AtPath::EmptyFile => {}
+        AtPath::Content => header::check(path)?,
+    }
+    let connection = connect(path, config, deadline)?;
     // A file that is not accepted after all keeps its WAL as it is.
     keep_wal_on_close(&connection, true)?;
     if connection.is_readonly("main").map_err(store_error)? {
@@ -54,17 +41,67 @@ pub(crate) fn open_file(path: &Path, config: &SqliteConfig) -> Result<Connection
     Ok(connection)
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum AtPath {
+    Nothing,
+    EmptyFile,
+    Content,
+}
+
+impl AtPath {
+    fn look(path: &Path) -> Result<Self, StoreError> {
+        match fs::metadata(path) {
+            Ok(file) if file.is_dir() => Err(refuse("the path is a directory: give a file in it")),
+            Ok(file) if !file.is_file() => Err(refuse("the path is no regular file")),
+            // SQLite takes what is shorter than its smallest page for a database with nothing in it.
+            Ok(file) if (1..512).contains(&file.len()) => {
+                let why = "the file is too short for a SQLite database: it is another program's, or truncated";
+                Err(StoreError::new(StoreErrorKind::Incompatible, why))
+            }
+            Ok(file) if file.len() == 0 => Ok(AtPath::EmptyFile),
+            Ok(_) => Ok(AtPath::Content),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(AtPath::Nothing),
+            Err(error) => Err(unavailable("the file cannot be looked at", &error)),
+        }
+    }
+}
+
+/// SQLite would put what it finds beside a new file into it: processes of a database that is gone, or
+/// half of them.
+fn check_nothing_is_left_over(path: &Path, at_path: AtPath) -> Result<(), StoreError> {
+    let has_content = |suffix| fs::metadata(beside(path, suffix)).is_ok_and(|file| file.len() > 0);
+    let left_over = match at_path {
+        AtPath::Nothing => has_content("-wal") || has_content("-journal"),
+        // A journal beside an empty file is of somebody who is filling it, or SQLite removes it.
+        AtPath::EmptyFile => has_content("-wal"),
+        AtPath::Content => false,
+    };
+    // Looked at again: somebody else may have made the file meanwhile, and what is beside it is theirs.
+    if left_over && AtPath::look(path)? == at_path {
+        return Err(corrupt(
+            "the file is missing or empty, but a WAL or journal with content stands beside it: bring the \
+             file back, or remove those too",
+        ));
+    }
+    Ok(())
+}
+
 /// A database of its own in memory.
 pub(crate) fn open_memory(config: &SqliteConfig) -> Result<Connection, StoreError> {
+    let deadline = Deadline::after(config.busy_timeout);
     let connection = Connection::open_in_memory().map_err(store_error)?;
-    set_up(&connection, config)?;
-    schema::upgrade(&connection, Deadline::after(config.busy_timeout))?;
+    set_up(&connection, config, deadline)?;
+    schema::upgrade(&connection, deadline)?;
     Ok(connection)
 }
 
 /// Opens another connection to a file that was accepted, for reading.
-pub(crate) fn open_reader(path: &Path, config: &SqliteConfig) -> Result<Connection, StoreError> {
-    let connection = connect(path, config)?;
+pub(crate) fn open_reader(
+    path: &Path,
+    config: &SqliteConfig,
+    deadline: Deadline,
+) -> Result<Connection, StoreError> {
+    let connection = connect(path, config, deadline)?;
     connection
         .pragma_update(None, "query_only", true)
         .map_err(store_error)?;

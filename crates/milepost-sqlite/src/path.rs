@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use milepost_core::StoreError;
 
@@ -34,6 +36,94 @@ pub(crate) fn resolve(config: &SqliteConfig) -> Result<PathBuf, StoreError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path),
         Err(error) => Err(unavailable("the path cannot be looked at", &error)),
     }
+}
+
+/// The file that a store has open, to be told from another that has come to its path.
+///
+/// When a file that is open is removed, restored or replaced, the store goes on with one that nobody else
+/// can find: what it wrote there would be lost, and connections that it opened later would be to another.
+pub(crate) struct TheFile {
+    path: PathBuf,
+    identity: Identity,
+    opened: Instant,
+    /// When it was found unchanged last, in milliseconds since it was opened.
+    checked: AtomicU64,
+}
+
+/// How many milliseconds reads trust the last look at the path: it costs a fifth of a small read.
+const TRUSTED: u64 = 10;
+
+impl TheFile {
+    pub(crate) fn at(path: PathBuf) -> Result<Self, StoreError> {
+        let identity = identity(&path);
+        let identity =
+            identity.map_err(|error| unavailable("the file cannot be looked at", &error))?;
+        Ok(TheFile {
+            path,
+            identity,
+            opened: Instant::now(),
+            checked: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it was what the path leads to a moment ago: enough for what acknowledges nothing.
+    pub(crate) fn check_now_and_then(&self) -> Result<(), StoreError> {
+        if self
+            .age()
+            .saturating_sub(self.checked.load(Ordering::Relaxed))
+            < TRUSTED
+        {
+            return Ok(());
+        }
+        self.check()
+    }
+
+    fn age(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether it still is what the path leads to.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        match identity(&self.path) {
+            Ok(identity) if identity == self.identity => {
+                self.checked.store(self.age(), Ordering::Relaxed);
+                Ok(())
+            }
+            Ok(_) => Err(refuse(
+                "the file was replaced while it was open: open the store again",
+            )),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(refuse(
+                "the file was moved or removed while it was open: open the store again",
+            )),
+            // That the path cannot be looked at any more says nothing about the file.
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// The device and the number of the file on it.
+#[cfg(unix)]
+type Identity = (u64, u64);
+
+#[cfg(unix)]
+fn identity(path: &Path) -> io::Result<Identity> {
+    use std::os::unix::fs::MetadataExt;
+    // Looking by path drops no lock, as opening and closing the file would.
+    let file = fs::metadata(path)?;
+    Ok((file.dev(), file.ino()))
+}
+
+/// Elsewhere a file that is open can be neither removed nor replaced.
+#[cfg(not(unix))]
+type Identity = ();
+
+#[cfg(not(unix))]
+fn identity(path: &Path) -> io::Result<Identity> {
+    fs::metadata(path).map(drop)
 }
 
 /// The path of a file that SQLite, or we, put beside another.

@@ -5,16 +5,33 @@ use rusqlite::Connection;
 
 use crate::error::{corrupt, refuse, store_error};
 use crate::header::{Marks, check_marks};
-use crate::pool::{Deadline, begin};
+use crate::pool::Deadline;
 use crate::rows::Table;
 use crate::sql;
 
-/// Brings the schema to this library's version, in one transaction; a new file is one at version 0.
+/// Brings the schema to this library's version; a new file is one at version 0.
 pub(crate) fn upgrade(connection: &Connection, deadline: Deadline) -> Result<(), StoreError> {
-    let read_marks = || Marks::read(connection);
-    let marks = deadline.retry(read_marks).map_err(store_error)?;
-    if marks.application_id == 0 && marks.schema_version == 0 && is_blank(connection, deadline)? {
-        // Only while the file has no pages yet.
+    deadline.retry(|| {
+        let run = |statement| connection.execute_batch(statement).map_err(store_error);
+        run(sql::BEGIN_READ)?;
+        let upgraded = upgrade_within(connection).and_then(|()| run(sql::COMMIT));
+        if upgraded.is_err() && !connection.is_autocommit() {
+            run(sql::ROLLBACK)?;
+        }
+        upgraded?;
+        switch_to_wal(connection)?;
+        check_tables(connection)
+    })
+}
+
+/// Reads what there is and makes what is missing, in one transaction, so that no header is ever without
+/// its marks.
+///
+/// It takes the write lock only when it comes to write: taking it gives a new file its first page, after
+/// which `auto_vacuum` cannot be chosen. If others write meanwhile it is busy, and done anew.
+fn upgrade_within(connection: &Connection) -> Result<(), StoreError> {
+    let marks = Marks::read(connection).map_err(store_error)?;
+    if marks.application_id == 0 && marks.schema_version == 0 && is_blank(connection)? {
         connection
             .pragma_update(None, "auto_vacuum", "INCREMENTAL")
             .map_err(store_error)?;
@@ -22,36 +39,8 @@ pub(crate) fn upgrade(connection: &Connection, deadline: Deadline) -> Result<(),
         // The marks may have changed in the WAL since the header was written.
         check_marks(&marks)?;
     }
-    switch_to_wal(connection, deadline)?;
-    begin(connection, sql::BEGIN_WRITE, deadline)?;
-    let upgraded = upgrade_within(connection);
-    let end = if upgraded.is_ok() {
-        sql::COMMIT
-    } else {
-        sql::ROLLBACK
-    };
-    let ended = connection.execute_batch(end).map_err(store_error);
-    upgraded.and(ended)?;
-    check_tables(connection)
-}
-
-fn is_blank(connection: &Connection, deadline: Deadline) -> Result<bool, StoreError> {
-    let count = || {
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| {
-            row.get::<_, i64>(0)
-        })
-    };
-    deadline
-        .retry(count)
-        .map(|objects| objects == 0)
-        .map_err(store_error)
-}
-
-fn upgrade_within(connection: &Connection) -> Result<(), StoreError> {
-    // Read again under the lock: another OS process may have upgraded meanwhile.
-    let Marks { schema_version, .. } = Marks::read(connection).map_err(store_error)?;
-    let done =
-        usize::try_from(schema_version).map_err(|_| corrupt("the schema version is negative"))?;
+    let done = usize::try_from(marks.schema_version)
+        .map_err(|_| corrupt("the schema version is negative"))?;
     let Some(upgrades) = sql::UPGRADES
         .get(done..)
         .filter(|upgrades| !upgrades.is_empty())
@@ -66,14 +55,19 @@ fn upgrade_within(connection: &Connection) -> Result<(), StoreError> {
         .map_err(store_error)
 }
 
+fn is_blank(connection: &Connection) -> Result<bool, StoreError> {
+    let objects = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| {
+        row.get::<_, i64>(0)
+    });
+    objects.map(|objects| objects == 0).map_err(store_error)
+}
+
 /// A file stays in WAL mode once it was set; memory has a journal of its own.
-fn switch_to_wal(connection: &Connection, deadline: Deadline) -> Result<(), StoreError> {
-    let set = || {
-        connection.query_row("PRAGMA journal_mode = WAL", [], |row| {
-            row.get::<_, String>(0)
-        })
-    };
-    match deadline.retry(set).map_err(store_error)?.as_str() {
+fn switch_to_wal(connection: &Connection) -> Result<(), StoreError> {
+    let mode = connection.query_row("PRAGMA journal_mode = WAL", [], |row| {
+        row.get::<_, String>(0)
+    });
+    match mode.map_err(store_error)?.as_str() {
         "wal" | "memory" => Ok(()),
         _ => Err(refuse(
             "the file cannot be put into WAL mode, which needs a local disk",

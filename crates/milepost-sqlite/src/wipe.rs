@@ -17,7 +17,7 @@ use milepost_core::{StoreError, StoreErrorKind, Wipe, WipeLevel, limits};
 use rusqlite::{Connection, params};
 
 use crate::batch::note_erasure;
-use crate::error::{Busy, store_error};
+use crate::error::{Busy, corrupt, store_error};
 use crate::pool::Deadline;
 use crate::rows::{Table, micros};
 use crate::{SqliteStore, sql};
@@ -51,12 +51,17 @@ impl Progress {
             Ok((
                 row.get(0)?,
                 row.get(1)?,
-                row.get(2)?,
+                row.get::<_, Option<_>>(2)?,
                 row.get(3)?,
                 row.get(4)?,
             ))
         });
         let (current, erased, compacting, compacted, wiped) = row.map_err(store_error)?;
+        // A damaged count could have a wipe say that it is done, now and ever after.
+        let in_order: [i64; 5] = [0, wiped, compacted, compacting.unwrap_or(compacted), erased];
+        if !in_order.is_sorted() {
+            return Err(corrupt("the progress of wiping contradicts itself"));
+        }
         Ok(Progress {
             current: Table::from_number(current)?,
             erased,
@@ -77,16 +82,11 @@ impl SqliteStore {
         let mut purged = 0;
         while purged < limit {
             let some = (limit - purged).min(PURGED_AT_ONCE);
-            match self.write_transaction(|connection| purge_some(connection, expired_by, some)) {
-                Ok(count) => {
-                    purged += count;
-                    if count < some {
-                        break;
-                    }
-                }
-                // What was purged before stands, and must be told.
-                Err(_) if purged > 0 => break,
-                Err(error) => return Err(error),
+            let count =
+                self.write_transaction(|connection| purge_some(connection, expired_by, some))?;
+            purged += count;
+            if count < some {
+                break;
             }
         }
         Ok(purged)
@@ -109,12 +109,19 @@ impl SqliteStore {
         } else {
             self.wipe_within_budget()?
         };
-        Ok(match (wiped, beyond) {
-            (Wipe::Done, Some(remains)) => Wipe::Limited {
-                remains: remains.to_owned(),
-            },
-            (wipe, _) => wipe,
-        })
+        if wiped != Wipe::Done {
+            return Ok(wiped);
+        }
+        let beyond = match beyond {
+            None if self.read_transaction(keeps_free_pages)? => Some(
+                "another program turned the file's auto_vacuum off, so that it keeps its free pages, and what \
+                 that program may have left in them: VACUUM it with auto_vacuum = INCREMENTAL",
+            ),
+            beyond => beyond,
+        };
+        Ok(beyond.map_or(Wipe::Done, |remains| Wipe::Limited {
+            remains: remains.to_owned(),
+        }))
     }
 
     fn wipe_within_budget(&self) -> Result<Wipe, StoreError> {
@@ -134,26 +141,35 @@ impl SqliteStore {
                         reason: reason.to_owned(),
                     });
                 }
-            } else if self.give_back_pages()? > 0 && !budget.has_passed() {
-                // More to give back; the next round does.
-            } else if !self.cut_wal_off(progress.compacted)? && budget.has_passed() {
-                let reason =
-                    "a reader holds an older state of the file: call again once it has ended";
-                return Ok(Wipe::Pending {
-                    reason: reason.to_owned(),
-                });
+            } else if self.give_back_pages()? {
+                // What we free we overwrite, but another program may not have: so all free pages go.
+                if budget.has_passed() {
+                    let reason = "the file's free pages are being given back: call again";
+                    return Ok(Wipe::Pending {
+                        reason: reason.to_owned(),
+                    });
+                }
+            } else if !self.cut_wal_off(progress.compacted)? {
+                if budget.has_passed() {
+                    let reason =
+                        "a reader holds an older state of the file: call again once it has ended";
+                    return Ok(Wipe::Pending {
+                        reason: reason.to_owned(),
+                    });
+                }
+                // Writers have waited as long: they are to have their turn before they do again.
+                std::thread::sleep(READERS_LEAVE);
             }
             std::thread::sleep(BREATH);
         }
     }
 
-    /// Gives some free pages back to the file system; says how many are left.
-    fn give_back_pages(&self) -> Result<i64, StoreError> {
+    /// Gives some free pages back to the file system; says whether there are more to give back.
+    fn give_back_pages(&self) -> Result<bool, StoreError> {
         let deadline = self.deadline();
         let writer = self.writer(deadline)?;
-        let free = || writer.query_row(sql::FREE_PAGES, [], |row| row.get::<_, i64>(0));
-        if free().map_err(store_error)? == 0 {
-            return Ok(0);
+        if free_pages(&writer)? == 0 || keeps_free_pages(&writer)? {
+            return Ok(false);
         }
         // The pragma takes a step for each page that it gives back.
         let give_back = || {
@@ -163,7 +179,7 @@ impl SqliteStore {
             Ok(())
         };
         deadline.retry(give_back).map_err(store_error)?;
-        free().map_err(store_error)
+        Ok(free_pages(&writer)? > 0)
     }
 
     /// Tries to cut the WAL off, and if it worked notes it in a commit that is synced.
@@ -188,6 +204,17 @@ impl SqliteStore {
         })?;
         Ok(true)
     }
+}
+
+fn free_pages(connection: &Connection) -> Result<i64, StoreError> {
+    let free = connection.query_row(sql::FREE_PAGES, [], |row| row.get(0));
+    free.map_err(store_error)
+}
+
+/// Whether there are free pages that the file cannot give back, because somebody turned that off.
+fn keeps_free_pages(connection: &Connection) -> Result<bool, StoreError> {
+    let mode = connection.query_row(sql::AUTO_VACUUM, [], |row| row.get::<_, i64>(0));
+    Ok(mode.map_err(store_error)? == 0 && free_pages(connection)? > 0)
 }
 
 /// Whether the checkpoint went all the way.

@@ -244,6 +244,97 @@ fn what_analyze_has_copied_is_wiped_too() {
     }
 }
 
+/// Somebody copies the processes with a shell and drops the copy, which leaves its pages free but full.
+fn copied_and_dropped(place: &Place) {
+    foreign_connection(&place.path())
+        .execute_batch(
+            "PRAGMA secure_delete = OFF;
+             CREATE TABLE copy AS SELECT a.* FROM process_a a, (VALUES (1), (2), (3), (4), (5), (6), (7), (8));
+             DROP TABLE copy;",
+        )
+        .expect("a copy");
+}
+
+/// A wipe whose budget had passed once cut the WAL off with free pages still in the file. What milepost
+/// frees it overwrites, but these were another program's, and the names in them outlived `Done`.
+#[test]
+fn what_another_program_left_in_free_pages_is_gone_before_a_wipe_is_done() {
+    let place = Place::new();
+    let config = milepost_sqlite::SqliteConfig {
+        wipe_budget: Duration::ZERO,
+        ..milepost_sqlite::SqliteConfig::new(place.path())
+    };
+    let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
+    let id = busy_process(&tracker, "mark-copied");
+    for n in 0..1000 {
+        begin(&tracker, &format!("neighbour-{n}"));
+    }
+    copied_and_dropped(&place);
+    tracker.erase(id).expect("an erase");
+    wipe_until_done(&tracker);
+    assert_eq!(
+        found_in(&place, &marks(id, "mark-copied")),
+        Vec::<String>::new()
+    );
+}
+
+/// Where somebody had turned `auto_vacuum` off, a wipe once tried to give pages back until its budget had
+/// passed, for ever with a large one, and then said `Done` over pages that it had no hold of.
+#[test]
+fn free_pages_that_the_file_keeps_make_a_wipe_limited_and_not_endless() {
+    let place = Place::new();
+    drop(SqliteStore::open(place.path()).expect("it is made"));
+    foreign_connection(&place.path())
+        .execute_batch("PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE; VACUUM;")
+        .expect("it is turned off");
+    let config = milepost_sqlite::SqliteConfig {
+        wipe_budget: Duration::MAX,
+        ..milepost_sqlite::SqliteConfig::new(place.path())
+    };
+    let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
+    let id = busy_process(&tracker, "mark-kept");
+    copied_and_dropped(&place);
+    let erased = tracker.erase(id).expect("an erase");
+    let Wipe::Limited { remains } = &erased.wipe else {
+        panic!("{:?}", erased.wipe)
+    };
+    assert!(remains.contains("auto_vacuum"), "{remains}");
+    drop(tracker);
+    foreign_connection(&place.path())
+        .execute_batch("PRAGMA auto_vacuum = INCREMENTAL; VACUUM;")
+        .expect("it is turned on");
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens again"));
+    wipe_until_done(&tracker);
+    assert_eq!(
+        found_in(&place, &marks(id, "mark-kept")),
+        Vec::<String>::new()
+    );
+}
+
+/// One changed byte in the row that counts wipes once made every wipe `Done` at once.
+#[test]
+fn progress_that_contradicts_itself_is_corrupt_and_never_done() {
+    for damage in [
+        "UPDATE wipe_progress SET wiped = 1000000",
+        "UPDATE wipe_progress SET compacted = 1000000",
+        "UPDATE wipe_progress SET compacting = 1000000",
+        "UPDATE wipe_progress SET wiped = -1",
+        "DELETE FROM wipe_progress",
+    ] {
+        let place = Place::new();
+        let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+        begin(&tracker, "a.txt");
+        foreign_connection(&place.path())
+            .execute_batch(damage)
+            .expect("damage");
+        let error = tracker.wipe().expect_err(damage);
+        let milepost_core::TrackError::Store(error) = error else {
+            panic!("{error}")
+        };
+        assert_eq!(error.kind(), milepost_core::StoreErrorKind::Corrupt);
+    }
+}
+
 #[test]
 fn a_wipe_comes_to_an_end_while_others_write() {
     let place = Place::new();

@@ -94,6 +94,25 @@ fn a_directory_and_what_is_no_file_are_refused() {
 }
 
 #[test]
+fn a_missing_file_is_refused_to_whom_it_must_be_there() {
+    let place = Place::new();
+    let config = SqliteConfig {
+        create_if_missing: false,
+        ..SqliteConfig::new(place.path())
+    };
+    let error = SqliteStore::open_with(config.clone()).expect_err("there is no file");
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    assert!(
+        source(&error).contains("no such file"),
+        "{}",
+        source(&error)
+    );
+    assert_eq!(place.files().len(), 0, "nothing is made");
+    some_file(&place);
+    SqliteStore::open_with(config).expect("it is there now");
+}
+
+#[test]
 fn a_missing_directory_is_named() {
     let place = Place::new();
     let path = place.path().join("deeper").join("status.db");
@@ -243,6 +262,106 @@ fn an_empty_file_is_taken_as_a_new_one() {
     drop(tracker);
     let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens again"));
     assert_eq!(tracker.get(id).expect("it is there").file().name(), "a.txt");
+}
+
+/// A new file was once made beside the WAL of a database that somebody had removed: SQLite took all its
+/// processes into the new one, erased ones too. A journal left the new file damaged. Now both are refused.
+#[test]
+fn what_a_removed_database_has_left_behind_is_not_taken_into_a_new_one() {
+    for suffix in ["-wal", "-journal"] {
+        let gone = Place::new();
+        let connection = {
+            some_file(&gone);
+            foreign_connection(&gone.path())
+        };
+        let left_over = if suffix == "-wal" {
+            "UPDATE process_a SET states = '1'"
+        } else {
+            // Too many changed pages for the cache, so that the journal is hot.
+            "PRAGMA journal_mode = DELETE; PRAGMA cache_size = 2; BEGIN; UPDATE process_a SET pipeline = 'x'"
+        };
+        connection.execute_batch(left_over).expect("an edit");
+        let place = Place::new();
+        let name = |place: &Place| format!("{}{suffix}", place.path().display());
+        let copied = Command::new("cp")
+            .args([name(&gone), name(&place)])
+            .status();
+        assert!(copied.expect("cp runs").success());
+        refused(&place, StoreErrorKind::Corrupt, "stands beside it");
+    }
+}
+
+/// A file that was there but empty once got its header first and its marks later, in the WAL: until that
+/// was checkpointed, everybody else took it for another program's, and for good if its maker was killed.
+#[test]
+fn an_empty_file_is_ours_for_everybody_from_its_first_page_on() {
+    let place = Place::new();
+    std::fs::write(place.path(), "").expect("a file");
+    let first = Tracker::new(SqliteStore::open(place.path()).expect("it is made"));
+    let id = begin(&first, "a.txt").request_id();
+    let second = Tracker::new(SqliteStore::open(place.path()).expect("it is ours"));
+    assert!(second.get(id).is_ok());
+    drop((first, second));
+
+    for _ in 0..20 {
+        let place = Place::new();
+        std::fs::write(place.path(), "").expect("a file");
+        std::thread::scope(|scope| {
+            for n in 0..8 {
+                let path = place.path();
+                scope.spawn(move || {
+                    let tracker = Tracker::new(SqliteStore::open(path).expect("it opens"));
+                    begin(&tracker, &format!("{n}.txt"));
+                });
+            }
+        });
+    }
+}
+
+/// A new file's pages once stayed in the WAL of its temporary name when the disk had no room left for
+/// them, and closing says nothing of that: the half that was linked was truncated for ever after.
+#[test]
+fn a_disk_without_room_is_full_and_leaves_no_half_made_file() {
+    let place = Place::new();
+    let directory = place.path().with_file_name("small");
+    std::fs::create_dir(&directory).expect("a directory");
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"])
+        .arg(&directory)
+        .output();
+    if !mounted.is_ok_and(|mounted| mounted.status.success()) {
+        eprintln!(
+            "a_disk_without_room_is_full_and_leaves_no_half_made_file: skipped, no mounting here"
+        );
+        return;
+    }
+    let _mount = Mounted(&directory);
+    let (path, ballast) = (directory.join("status.db"), directory.join("ballast"));
+    let mut refusals = 0;
+    for room in (0..64).map(|pages| pages * 4096) {
+        let all = std::fs::write(&ballast, vec![7; 1024 * 1024 - room]);
+        assert!(
+            room > 0 || all.is_ok(),
+            "the disk is smaller than it was made"
+        );
+        if let Err(error) = SqliteStore::open(&path) {
+            assert_eq!(error.kind(), StoreErrorKind::Full, "{}", source(&error));
+            refusals += 1;
+        }
+        std::fs::remove_file(&ballast).expect("the ballast goes");
+        let store = SqliteStore::open(&path).expect("it opens, or is made, once there is room");
+        begin(&Tracker::new(store), "a.txt");
+        std::fs::remove_file(&path).expect("a new one for the next round");
+    }
+    assert!(refusals > 10, "{refusals}");
+}
+
+struct Mounted<'p>(&'p Path);
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0).status();
+    }
 }
 
 #[test]

@@ -86,6 +86,41 @@ fn a_deadline_further_off_than_any_clock_counts_is_none() {
     begin(&tracker, "a.txt");
 }
 
+/// A store whose file was removed once acknowledged writes that nobody could find again, and answered
+/// from whatever file had come to the path since. Now it refuses both until it is opened again.
+#[test]
+fn a_file_that_was_removed_or_replaced_while_open_is_neither_written_nor_read() {
+    let place = Place::new();
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+    let id = begin(&tracker, "a.txt").request_id();
+    let refused = |says: &str| {
+        let new = NewProcess::new(&pipeline());
+        for error in [
+            tracker.begin(new).expect_err("nothing is acknowledged"),
+            tracker.get(id).expect_err("nothing is read"),
+            tracker.count(&Query::new()).expect_err("nothing is read"),
+        ] {
+            assert_eq!(store_error_kind(&error), Some(StoreErrorKind::Unavailable));
+            let source = std::error::Error::source(&error).expect("a cause");
+            let source = source.source().unwrap_or(source);
+            assert!(source.to_string().contains(says), "{source}");
+        }
+    };
+    for suffix in ["", "-wal", "-shm"] {
+        let path = format!("{}{suffix}", place.path().display());
+        std::fs::remove_file(path).expect("it was there");
+    }
+    // Reads look at the path now and then.
+    std::thread::sleep(Duration::from_millis(20));
+    refused("removed");
+    let again = Tracker::new(SqliteStore::open(place.path()).expect("a new one"));
+    begin(&again, "b.txt");
+    refused("replaced");
+    drop(tracker);
+    begin(&again, "c.txt");
+    assert_eq!(again.count(&Query::new()).expect("a count").total(), 2);
+}
+
 #[test]
 fn a_person_can_read_the_overview() {
     let place = Place::new();

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use milepost::{RequestId, SqliteStore, TrackError, Tracker};
+use milepost::{RequestId, SqliteConfig, SqliteStore, TrackError, Tracker};
 
 const USAGE: &str =
     "usage: cargo run --example status -- <file> <request_id> [--wait] [--timeout <seconds>]";
@@ -41,12 +41,11 @@ fn main() -> ExitCode {
 }
 
 fn ask(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
-    // Opening a path where nothing is makes a new file: right for who begins processes, wrong for who asks.
-    let file = options.file.display();
-    if !options.file.try_exists()? {
-        return Err(format!("there is no file {file}").into());
-    }
-    let tracker = Tracker::new(SqliteStore::open(&options.file)?);
+    // Making a new file where none is would be right for who begins processes, and wrong for who asks.
+    let tracker = Tracker::new(SqliteStore::open_with(SqliteConfig {
+        create_if_missing: false,
+        ..SqliteConfig::new(&options.file)
+    })?);
 
     let settled = if options.wait {
         tracker.wait(options.id, options.timeout).map(drop)
