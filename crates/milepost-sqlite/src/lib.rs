@@ -44,6 +44,8 @@ use crate::pool::{Deadline, Lent, Pool, begin};
 /// - Writes come one after the other, over all OS processes; reads go on beside them.
 /// - A call waits at most [`busy_timeout`](SqliteConfig::busy_timeout), all in all, then it is `Busy`.
 /// - The file must be on a local disk: SQLite's WAL mode does not work over a network.
+/// - Once the file was moved, removed or replaced, every write is `Unavailable`, and every read from 10 ms
+///   later: open it again.
 /// - After `fork` a child gets `Unavailable` from a store that its parent opened: it opens its own.
 ///
 /// # Errors on opening
@@ -52,7 +54,9 @@ use crate::pool::{Deadline, Lent, Pool, begin};
 /// |---|---|
 /// | a directory, no directory around it, a symbolic link, read-only | `Unavailable` |
 /// | no SQLite database, an encrypted one, another program's, a newer milepost's | `Incompatible` |
-/// | a truncated or damaged one | `Corrupt` |
+/// | fewer than 512 bytes, which may be anybody's | `Incompatible` |
+/// | a truncated or damaged one; none, or an empty one, beside another's WAL or journal | `Corrupt` |
+/// | nothing yet, on a disk without room for it | `Full` |
 /// | anything, with a SQLite library that can corrupt files | `Incompatible` |
 ///
 /// What is refused is left as it is, byte for byte.

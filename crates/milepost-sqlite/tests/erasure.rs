@@ -41,7 +41,7 @@ fn found_in(place: &Place, marks: &[Vec<u8>]) -> Vec<String> {
 
 /// Wipes until it is done, as the contract says: call again.
 fn wipe_until_done(tracker: &Tracker) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         match tracker.wipe().expect("a wipe answers") {
             Wipe::Done => return,
@@ -190,7 +190,7 @@ fn what_was_purged_or_begun_anew_is_wiped_too() {
     let clock = milepost_core::ManualClock::new("2026-05-18T12:00:00Z".parse().expect("a time"));
     let store = SqliteStore::open(place.path()).expect("it opens");
     let tracker = Tracker::with_clock(store, clock.clone());
-    let minute = Duration::from_secs(60);
+    let minute = Duration::from_mins(1);
     let brief = |name: &str| {
         NewProcess::new(&pipeline())
             .file_name(name)

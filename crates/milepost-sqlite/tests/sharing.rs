@@ -139,7 +139,7 @@ fn a_person_can_read_the_overview() {
                 .expect("an id"),
         )
         .symbolic_directory_path("/in")
-        .expires_in(Duration::from_secs(3600));
+        .expires_in(Duration::from_hours(1));
     let process = tracker.begin(new).expect("it begins");
     process
         .module(1)
