@@ -44,6 +44,13 @@ fn some_file(place: &Place) {
     }
 }
 
+/// Copies the file, or with a suffix one beside it, by another OS process: it may be open in this one.
+fn copy_file(from: &Place, to: &Place, suffix: &str) {
+    let name = |place: &Place| format!("{}{suffix}", place.path().display());
+    let copied = Command::new("cp").args([name(from), name(to)]).status();
+    assert!(copied.expect("cp runs").success());
+}
+
 fn edit(place: &Place, sql: &str) {
     foreign_connection(&place.path())
         .execute_batch(sql)
@@ -184,13 +191,8 @@ fn the_database_of_another_program_is_refused_and_its_wal_stays() {
         .expect("their table");
     // Copied while it is open: the copy's WAL has what the main file has not.
     let copy = Place::new();
-    for suffix in ["", "-wal"] {
-        let name = |path: &Path| format!("{}{suffix}", path.display());
-        let copied = Command::new("cp")
-            .args([name(&place.path()), name(&copy.path())])
-            .status();
-        assert!(copied.expect("cp runs").success());
-    }
+    copy_file(&place, &copy, "");
+    copy_file(&place, &copy, "-wal");
     assert_eq!(copy.files().len(), 2);
     refused(&copy, StoreErrorKind::Incompatible, "another program");
 }
@@ -209,13 +211,8 @@ fn a_newer_file_is_refused_whether_its_header_or_its_wal_says_so() {
         .execute_batch("PRAGMA user_version = 99")
         .expect("an upgrade that is in the WAL");
     let copy = Place::new();
-    for suffix in ["", "-wal"] {
-        let name = |path: &Path| format!("{}{suffix}", path.display());
-        let copied = Command::new("cp")
-            .args([name(&place.path()), name(&copy.path())])
-            .status();
-        assert!(copied.expect("cp runs").success());
-    }
+    copy_file(&place, &copy, "");
+    copy_file(&place, &copy, "-wal");
     refused(&copy, StoreErrorKind::Incompatible, "schema version 99");
 }
 
@@ -282,11 +279,7 @@ fn what_a_removed_database_has_left_behind_is_not_taken_into_a_new_one() {
         };
         connection.execute_batch(left_over).expect("an edit");
         let place = Place::new();
-        let name = |place: &Place| format!("{}{suffix}", place.path().display());
-        let copied = Command::new("cp")
-            .args([name(&gone), name(&place)])
-            .status();
-        assert!(copied.expect("cp runs").success());
+        copy_file(&gone, &place, suffix);
         refused(&place, StoreErrorKind::Corrupt, "stands beside it");
     }
 }
