@@ -335,6 +335,40 @@ fn progress_that_contradicts_itself_is_corrupt_and_never_done() {
     }
 }
 
+/// A key changed by damage, so that a table's rows were out of order, once had each wipe step move none of
+/// them and say `Pending`: whoever called again, as it asks for, did so for ever.
+#[test]
+fn rows_out_of_order_make_a_wipe_corrupt_and_not_endless() {
+    let place = Place::new();
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+    for n in 0..3 {
+        begin(&tracker, &format!("neighbour-{n}"));
+    }
+    drop(tracker);
+    let root = foreign_connection(&place.path())
+        .query_row(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'process_a'",
+            [],
+            |row| row.get::<_, u32>(0),
+        )
+        .expect("a root page");
+    let mut bytes = std::fs::read(place.path()).expect("nobody has it open");
+    let page = &mut bytes[(root as usize - 1) * 4096..][..4096];
+    // A leaf's first cell: its size in two bytes, then its key, which is 1.
+    let cell = usize::from(u16::from_be_bytes([page[8], page[9]]));
+    assert_eq!((page[0], page[cell] >> 7, page[cell + 2]), (13, 1, 1));
+    page[cell + 2] = 100;
+    std::fs::write(place.path(), bytes).expect("it is damaged");
+
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens again"));
+    let id = begin(&tracker, "a.txt").request_id();
+    assert_eq!(tracker.erase(id).expect("an erase").processes, 1);
+    let Err(milepost_core::TrackError::Store(error)) = tracker.wipe() else {
+        panic!("the damage is not seen")
+    };
+    assert_eq!(error.kind(), milepost_core::StoreErrorKind::Corrupt);
+}
+
 #[test]
 fn a_wipe_comes_to_an_end_while_others_write() {
     let place = Place::new();
