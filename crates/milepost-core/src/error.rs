@@ -40,7 +40,7 @@ impl TrackError {
         matches!(self, TrackError::Rejected(Rejection::NotFound))
     }
 
-    /// Whether the same call may succeed a little later, with nothing done meanwhile.
+    /// Whether the same call may succeed later: see [`StoreError::is_retryable`]. After a timeout too.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {

@@ -17,7 +17,7 @@ use crate::work::{Failure, Progress};
 /// A worker's hold on one process, in the run that it saw.
 ///
 /// Cheap to clone; clones are one handle. It knows the process as it was when the handle was made: the
-/// chain, the receipt, the run and the attempts. Once another has rerun the process, this handle's
+/// chain, the receipt, the run and the attempts. Once the process was rerun, this handle's
 /// modules are [`Stale`](crate::Rejection::Stale): take a new one with
 /// [`Tracker::process`](crate::Tracker::process).
 #[derive(Debug, Clone)]
@@ -217,8 +217,23 @@ impl ModuleHandle {
 
     /// Gives it another attempt after a failure that is kept in its history; only while it is running.
     ///
-    /// The handle goes on with the new attempt, and so do handles made after this from the same
-    /// [`ProcessHandle`].
+    /// It is pending then: start it again. The handle goes on with the new attempt, and so do handles made
+    /// after this from the same [`ProcessHandle`].
+    ///
+    /// ```
+    /// use milepost_core::{Failure, ModuleHandle, TrackError};
+    ///
+    /// fn fetch(module: &ModuleHandle, mut try_once: impl FnMut() -> Result<(), String>) -> Result<(), TrackError> {
+    ///     for _ in 0..3 {
+    ///         module.start()?;
+    ///         match try_once() {
+    ///             Ok(()) => return module.complete().map(drop),
+    ///             Err(why) => module.retry(Failure::new("Unreachable", &why))?,
+    ///         };
+    ///     }
+    ///     module.fail(Failure::new("Unreachable", "three tries")).map(drop)
+    /// }
+    /// ```
     pub fn retry(&self, failure: Failure) -> Result<Applied, TrackError> {
         let (tried, applied) = self.send_in_attempt(Change::retry(self.position(), failure))?;
         // Exactly one more, not what the answer says: if the answer to an earlier sending was lost, others

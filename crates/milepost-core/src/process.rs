@@ -138,10 +138,16 @@ impl Process {
         &self.pipeline
     }
 
-    /// Its modules, in chain order; the first is at position 1.
+    /// Its modules, in chain order. The slice counts from 0; [`module`](Process::module) counts positions.
     #[must_use]
     pub fn modules(&self) -> &[Module] {
         &self.modules
+    }
+
+    /// The module at `position`, counted from 1 as on handles and in reports; none if there is none.
+    #[must_use]
+    pub fn module(&self, position: usize) -> Option<&Module> {
+        self.modules.get(position.checked_sub(1)?)
     }
 
     /// Its overall status.

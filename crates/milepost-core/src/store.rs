@@ -233,8 +233,8 @@ impl StoreError {
         self.kind
     }
 
-    /// Whether the same call may succeed a little later, with nothing done meanwhile: `Busy` and
-    /// `Unavailable`. `OutcomeUnknown` is not: see there.
+    /// Whether the same call may succeed later: `Busy` by itself, `Unavailable` once what its source names
+    /// has passed or was mended. `OutcomeUnknown` is not: see there.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(

@@ -199,23 +199,24 @@ impl SqliteStore {
     ) -> Result<(), StoreError> {
         let deadline = self.deadline();
         let writer = self.writer(deadline)?;
-        let set_synchronous = |durability| {
-            let level = synchronous(durability);
-            writer
-                .pragma_update(None, "synchronous", level)
-                .map_err(store_error)
-        };
-        set_synchronous(Durability::Full)?;
-        let outcome = begin(&writer, sql::BEGIN_WRITE, deadline).and_then(|()| {
+        let set_synchronous =
+            |durability| writer.pragma_update(None, "synchronous", synchronous(durability));
+        let run = || {
+            set_synchronous(Durability::Full).map_err(store_error)?;
+            begin(&writer, sql::BEGIN_WRITE, deadline)?;
             work(&writer).map_err(store_error)?;
-            writer
-                .prepare_cached(sql::COMMIT)
-                .and_then(|mut c| c.execute([]))
-                .map_err(commit_error)
-        });
-        // If this fails the connection stays on the safer side.
-        let restored = set_synchronous(self.config.durability);
-        outcome.and(restored)
+            let commit = writer.prepare_cached(sql::COMMIT);
+            commit
+                .and_then(|mut commit| commit.execute([]))
+                .map_err(store_error)?;
+            set_synchronous(self.config.durability).map_err(store_error)
+        };
+        let outcome = run();
+        if outcome.is_err() {
+            // Neither its transaction nor its level is known.
+            writer.discard();
+        }
+        outcome
     }
 
     /// Runs `work` on one snapshot; again from the beginning while others are in the way.

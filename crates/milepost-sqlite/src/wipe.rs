@@ -151,8 +151,7 @@ impl SqliteStore {
                 }
             } else if !self.cut_wal_off(progress.compacted)? {
                 if budget.has_passed() {
-                    let reason =
-                        "a reader holds an older state of the file: call again once it has ended";
+                    let reason = "somebody reads an older state of the file, or writes to it: call again once they have ended";
                     return Ok(Wipe::Pending {
                         reason: reason.to_owned(),
                     });

@@ -150,7 +150,7 @@ fn a_reader_of_an_older_state_makes_the_wipe_pending_and_its_end_lets_it_be_done
     let Wipe::Pending { reason } = &erased.wipe else {
         panic!("{:?}", erased.wipe)
     };
-    assert!(reason.contains("reader"), "{reason}");
+    assert!(reason.contains("reads an older state"), "{reason}");
     assert!(
         tracker
             .get(id)

@@ -37,14 +37,15 @@ fn watch() -> Result<(), Box<dyn Error>> {
         .spawn()?;
     println!("{} watches, {} works", std::process::id(), worker.id());
 
+    // A worker that dies cannot say so: whoever started it does, and so the watch comes to its end.
+    let undertaker = thread::spawn(move || match worker.wait() {
+        Ok(exit) if exit.success() => Ok(()),
+        _ => process.cancel("the worker died").map(drop),
+    });
     for line in tracker.watch(id)?.describe() {
         println!("{}", line?);
-        // A worker that dies cannot say so: whoever started it does.
-        if worker.try_wait()?.is_some_and(|exit| !exit.success()) {
-            process.cancel("the worker died")?;
-        }
     }
-    worker.wait()?;
+    undertaker.join().expect("it does not panic")?;
     assert_eq!(tracker.get(id)?.status(), OverallStatus::Complete);
     Ok(())
 }

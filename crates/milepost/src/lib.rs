@@ -126,7 +126,7 @@
 //!
 //! A module that gives up says why with [`fail`](ModuleHandle::fail), and with it the process has failed.
 //! One that tries again says so with [`retry`](ModuleHandle::retry) while it is running: its attempt is
-//! kept, with its failure, and the next one begins. [`Tracker::cancel`] calls off what is unfinished, and
+//! kept, with its failure, and it is pending again. [`Tracker::cancel`] calls off what is unfinished, and
 //! [`Tracker::rerun`] takes a failed or cancelled process up again where it stopped.
 //!
 //! ```
@@ -250,6 +250,9 @@
 
 #[doc(inline)]
 pub use milepost_core::*;
+/// The crates whose times and ids this one takes and gives, in the versions that fit.
+#[doc(no_inline)]
+pub use milepost_core::{chrono, uuid};
 #[cfg(feature = "memory")]
 #[doc(inline)]
 pub use milepost_memory::*;

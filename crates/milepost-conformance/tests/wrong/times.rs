@@ -247,6 +247,20 @@ fn keeps_a_log() -> Subject {
     Subject::in_directory(new_directory, open)
 }
 
+/// Keeps what it held before the last write, for the case that somebody asks.
+fn keeps_the_last_generation() -> Subject {
+    let new_directory = || tempfile::tempdir().expect("there is room for a directory");
+    let open = |directory: &Path| {
+        let backup = directory.join("backup");
+        Wrong::on(&Honest::new()).write(move |honest, ops| {
+            let held = format!("{:?}", honest.records());
+            std::fs::write(&backup, held).expect("there is room for the backup");
+            honest.write(ops)
+        })
+    };
+    Subject::in_directory(new_directory, open)
+}
+
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = clocks();
     cases.extend(vec![
@@ -313,6 +327,11 @@ pub(crate) fn cases() -> Vec<Case> {
                 "a_wipe_comes_to_its_end",
                 "a_wipe_takes_nothing_that_was_not_erased",
             ],
+        ),
+        Case::new(
+            "keeps what it held before the last write",
+            keeps_the_last_generation,
+            &["after_a_wipe_no_byte_of_the_erased_is_in_the_files"],
         ),
         Case::new(
             "keeps a log that it does not wipe",
