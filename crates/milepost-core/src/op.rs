@@ -80,8 +80,9 @@ impl Op {
 
 /// What must hold for an op to apply; what is not given is not checked.
 ///
-/// A guard makes sending again safe: an op whose guard has passed changes nothing. Guards on a
-/// creation are ignored.
+/// A guard makes sending again safe: an op whose guard has passed changes nothing. What it takes is
+/// `born`, and with it `attempt` on a change of a module, `run` on cancel and rerun, `revision` on update.
+/// Guards on a creation are ignored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Guard {

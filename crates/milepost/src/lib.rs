@@ -231,7 +231,26 @@
 //!
 //! One durable change costs one commit. A host with many changes sends them as a batch of [`Op`]s with
 //! [`Tracker::apply`], for the price of one; that is also how history comes in, with its own times. The
-//! [`limits`] hold for every store.
+//! [`limits`] hold for every store. Under a [`Guard`] a batch may be sent again after a lost answer.
+//!
+//! ```
+//! use milepost::{Change, Guard, MemoryStore, NewProcess, Pipeline, Tracker};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let tracker = Tracker::new(MemoryStore::new());
+//! let begin = tracker.prepare(NewProcess::new(&Pipeline::new("thumbnails", ["scale"])?))?;
+//! let born = begin.born().ok_or("a creation has a mark")?;
+//! let done = tracker.op(begin.id, Change::complete(1)).guarded(Guard::new().born(born).attempt(1));
+//!
+//! let batch = [begin, done];
+//! for verdict in tracker.apply(&batch)? {
+//!     assert!(verdict?.changed);
+//! }
+//! for verdict in tracker.apply(&batch)? {
+//!     assert!(!verdict?.changed); // it stands already
+//! }
+//! # Ok(()) }
+//! ```
 //!
 //! # Writing a store
 //!
