@@ -36,13 +36,6 @@ mod watch;
 mod watchers;
 mod work;
 
-/// The crate whose times this one takes and gives, in the version that fits.
-#[doc(no_inline)]
-pub use chrono;
-/// The crate whose UUIDs ids are made of, in the version that fits.
-#[doc(no_inline)]
-pub use uuid;
-
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use cursor::Cursor;
 pub use describe::Describe;

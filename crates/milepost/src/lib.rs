@@ -269,15 +269,15 @@
 
 #[doc(inline)]
 pub use milepost_core::*;
-/// The crates whose times and ids this one takes and gives, in the versions that fit.
-#[doc(no_inline)]
-pub use milepost_core::{chrono, uuid};
 #[cfg(feature = "memory")]
 #[doc(inline)]
 pub use milepost_memory::*;
 #[cfg(feature = "sqlite")]
 #[doc(inline)]
 pub use milepost_sqlite::*;
+/// The crates whose times and ids this one takes and gives, in the versions that fit.
+#[doc(no_inline)]
+pub use {chrono, uuid};
 
 /// The front page of the crate on registries, whose program is tested here.
 #[cfg(doctest)]
