@@ -40,7 +40,7 @@ struct Rows {
 
 impl OrderedStore {
     fn lock(&self) -> MutexGuard<'_, Rows> {
-        // A panic elsewhere leaves nothing half-changed, so the lock is still good.
+        // Nothing that runs under the lock panics, and who only reads may go on in any case.
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
