@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use milepost_core::{File, Op, OverallStatus, Process, RequestId, StoreError, Verdict};
 use rusqlite::Connection;
 
+use crate::connection::run;
 use crate::error::store_error;
 use crate::rows::{self, Home, Table};
 use crate::sql;
@@ -152,8 +153,5 @@ fn current_table(connection: &Connection) -> Result<Table, StoreError> {
 
 /// Makes the next wipe work: without this it would find nothing to do.
 pub(crate) fn note_erasure(connection: &Connection) -> Result<(), StoreError> {
-    let noted = connection
-        .prepare_cached(sql::ERASED)
-        .and_then(|mut statement| statement.execute([]));
-    noted.map(drop).map_err(store_error)
+    run(connection, sql::ERASED).map_err(store_error)
 }

@@ -57,6 +57,11 @@ pub(crate) fn set_up(
     deadline.retry(set).map_err(store_error)
 }
 
+/// Runs one of our statements that takes nothing and answers nothing.
+pub(crate) fn run(connection: &Connection, statement: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(statement)?.execute([]).map(drop)
+}
+
 pub(crate) fn synchronous(durability: Durability) -> &'static str {
     match durability {
         Durability::Full => "FULL",

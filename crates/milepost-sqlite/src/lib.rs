@@ -30,7 +30,7 @@ use milepost_core::{
 use rusqlite::Connection;
 
 pub use crate::config::{Durability, SqliteConfig};
-use crate::connection::synchronous;
+use crate::connection::{run, synchronous};
 use crate::error::{Busy, commit_error, store_error};
 use crate::path::TheFile;
 use crate::pool::{Deadline, Lent, Pool, begin};
@@ -201,17 +201,14 @@ impl SqliteStore {
         let writer = self.writer(deadline)?;
         let set_synchronous =
             |durability| writer.pragma_update(None, "synchronous", synchronous(durability));
-        let run = || {
+        let commit = || {
             set_synchronous(Durability::Full).map_err(store_error)?;
             begin(&writer, sql::BEGIN_WRITE, deadline)?;
             work(&writer).map_err(store_error)?;
-            let commit = writer.prepare_cached(sql::COMMIT);
-            commit
-                .and_then(|mut commit| commit.execute([]))
-                .map_err(store_error)?;
+            run(&writer, sql::COMMIT).map_err(store_error)?;
             set_synchronous(self.config.durability).map_err(store_error)
         };
-        let outcome = run();
+        let outcome = commit();
         if outcome.is_err() {
             // Neither its transaction nor its level is known.
             writer.discard();
@@ -226,12 +223,7 @@ impl SqliteStore {
     ) -> Result<T, StoreError> {
         let deadline = self.deadline();
         let reader = self.reader(deadline)?;
-        let run = |statement| -> Result<(), StoreError> {
-            let ran = reader
-                .prepare_cached(statement)
-                .and_then(|mut statement| statement.execute([]));
-            ran.map(drop).map_err(store_error)
-        };
+        let run = |statement| run(&reader, statement).map_err(store_error);
         deadline.retry(|| {
             run(sql::BEGIN_READ)?;
             let value = work(&reader).and_then(|value| run(sql::COMMIT).map(|()| value));
@@ -258,9 +250,9 @@ fn transact<T>(
     begin(&writer, sql::BEGIN_WRITE, deadline)?;
     // If it fails, giving the connection back rolls back.
     let value = work(&writer)?;
-    let committed = deadline.retry(|| writer.prepare_cached(sql::COMMIT)?.execute([]));
+    let committed = deadline.retry(|| run(&writer, sql::COMMIT));
     match committed {
-        Ok(_) => Ok(value),
+        Ok(()) => Ok(value),
         // Nothing was committed: the transaction is still open, and is rolled back.
         Err(error) if error.is_busy() => Err(store_error(error)),
         Err(error) => {

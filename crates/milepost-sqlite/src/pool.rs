@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use milepost_core::{StoreError, StoreErrorKind};
 use rusqlite::Connection;
 
+use crate::connection::run;
 use crate::error::{Busy, store_error};
 use crate::sql;
 
@@ -185,6 +186,6 @@ pub(crate) fn begin(
     how: &str,
     deadline: Deadline,
 ) -> Result<(), StoreError> {
-    let begun = deadline.retry(|| connection.prepare_cached(how)?.execute([]));
-    begun.map(drop).map_err(store_error)
+    let begun = deadline.retry(|| run(connection, how));
+    begun.map_err(store_error)
 }

@@ -17,6 +17,7 @@ use milepost_core::{StoreError, StoreErrorKind, Wipe, WipeLevel, limits};
 use rusqlite::{Connection, params};
 
 use crate::batch::note_erasure;
+use crate::connection::run;
 use crate::error::{Busy, corrupt, store_error};
 use crate::pool::Deadline;
 use crate::rows::{Table, micros};
@@ -137,24 +138,18 @@ impl SqliteStore {
                 let rows = self.write_transaction(move_some)?;
                 if budget.has_passed() && rows > 0 {
                     let reason = "the file is being compacted, and is not through yet: call again";
-                    return Ok(Wipe::Pending {
-                        reason: reason.to_owned(),
-                    });
+                    return Ok(pending(reason));
                 }
             } else if self.give_back_pages()? {
                 // What we free we overwrite, but another program may not have: so all free pages go.
                 if budget.has_passed() {
                     let reason = "the file's free pages are being given back: call again";
-                    return Ok(Wipe::Pending {
-                        reason: reason.to_owned(),
-                    });
+                    return Ok(pending(reason));
                 }
             } else if !self.cut_wal_off(progress.compacted)? {
                 if budget.has_passed() {
                     let reason = "somebody reads an older state of the file, or writes to it: call again once they have ended";
-                    return Ok(Wipe::Pending {
-                        reason: reason.to_owned(),
-                    });
+                    return Ok(pending(reason));
                 }
                 // Writers have waited as long: they are to have their turn before they do again.
                 std::thread::sleep(READERS_LEAVE);
@@ -202,6 +197,12 @@ impl SqliteStore {
             Ok(())
         })?;
         Ok(true)
+    }
+}
+
+fn pending(reason: &str) -> Wipe {
+    Wipe::Pending {
+        reason: reason.to_owned(),
     }
 }
 
@@ -256,9 +257,7 @@ fn move_some(connection: &Connection) -> Result<usize, StoreError> {
         connection
             .execute_batch(sql::DROP_STATISTICS)
             .map_err(store_error)?;
-        connection
-            .execute(sql::BEGIN_MOVE, [])
-            .map_err(store_error)?;
+        run(connection, sql::BEGIN_MOVE).map_err(store_error)?;
         progress.current = progress.current.other();
     }
     let old = progress.current.other();
@@ -278,10 +277,8 @@ fn move_some(connection: &Connection) -> Result<usize, StoreError> {
         .prepare_cached(old.of(sql::FIRST_ROWS))
         .map_err(store_error)?;
     if !next.exists([1]).map_err(store_error)? {
-        connection
-            .execute(old.of(sql::CLEAR), [])
-            .map_err(store_error)?;
-        connection.execute(sql::END_MOVE, []).map_err(store_error)?;
+        run(connection, old.of(sql::CLEAR)).map_err(store_error)?;
+        run(connection, sql::END_MOVE).map_err(store_error)?;
     }
     Ok(rows)
 }

@@ -15,15 +15,19 @@ fn store_error_kind(error: &TrackError) -> Option<StoreErrorKind> {
     }
 }
 
-#[test]
-fn a_call_is_busy_at_its_deadline_and_not_before_and_works_once_the_lock_is_free() {
-    let place = Place::new();
-    let busy_timeout = Duration::from_millis(200);
+fn tracker_that_waits(place: &Place, busy_timeout: Duration) -> Tracker {
     let config = SqliteConfig {
         busy_timeout,
         ..SqliteConfig::new(place.path())
     };
-    let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
+    Tracker::new(SqliteStore::open_with(config).expect("it opens"))
+}
+
+#[test]
+fn a_call_is_busy_at_its_deadline_and_not_before_and_works_once_the_lock_is_free() {
+    let place = Place::new();
+    let busy_timeout = Duration::from_millis(200);
+    let tracker = tracker_that_waits(&place, busy_timeout);
     let module = begin(&tracker, "a.txt").module(1).expect("a module");
     let other = foreign_connection(&place.path());
     other
@@ -45,12 +49,8 @@ fn a_call_is_busy_at_its_deadline_and_not_before_and_works_once_the_lock_is_free
 #[test]
 fn waiting_for_the_connection_counts_towards_the_deadline() {
     let place = Place::new();
-    let busy_timeout = Duration::from_millis(200);
-    let config = SqliteConfig {
-        busy_timeout,
-        ..SqliteConfig::new(place.path())
-    };
-    let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
+    let busy_timeout = Duration::from_secs(1);
+    let tracker = tracker_that_waits(&place, busy_timeout);
     let modules = (0..4)
         .map(|n| {
             begin(&tracker, &format!("{n}.txt"))
@@ -78,11 +78,7 @@ fn waiting_for_the_connection_counts_towards_the_deadline() {
 #[test]
 fn a_deadline_further_off_than_any_clock_counts_is_none() {
     let place = Place::new();
-    let config = SqliteConfig {
-        busy_timeout: Duration::MAX,
-        ..SqliteConfig::new(place.path())
-    };
-    let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
+    let tracker = tracker_that_waits(&place, Duration::MAX);
     begin(&tracker, "a.txt");
 }
 
