@@ -1,6 +1,7 @@
 //! One by one: many threads at one store, and two store values at the same records.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
@@ -246,10 +247,14 @@ pub(crate) fn a_process_that_many_begin_and_erase_is_never_half_there(trial: &Tr
     let begins = (0..ROUNDS * THREADS as usize)
         .map(|_| trial.begin(&chain(), id(1), 0))
         .collect::<Vec<_>>();
-    let marks = at_once(trial, |n, store| {
+    // Orders what the threads see: what ends at a lower tick ended before what starts at a higher.
+    let clock = AtomicU64::new(0);
+    let tick = || clock.fetch_add(1, Ordering::SeqCst);
+    let seen = at_once(trial, |n, store| {
         let (mut begun, mut erased) = (Vec::new(), Vec::new());
         for begin in &begins[n as usize * ROUNDS..][..ROUNDS] {
-            begun.extend(mark_if_won(store, begin));
+            let mark = mark_if_won(store, begin);
+            begun.extend(mark.map(|mark| (mark, tick())));
             let verdicts = ok("write", store.write(&[op(id(1), 1, Change::start(2))]));
             let verdict = &verdicts[0];
             let lawful = matches!(
@@ -260,19 +265,36 @@ pub(crate) fn a_process_that_many_begin_and_erase_is_never_half_there(trial: &Tr
                 lawful,
                 "no state of it makes this of starting module 2: {verdict:?}"
             );
-            erased.extend(mark_if_won(store, &op(id(1), 2, Change::erase())));
+            let sent = tick();
+            let mark = mark_if_won(store, &op(id(1), 2, Change::erase()));
+            erased.extend(mark.map(|mark| (mark, sent)));
         }
         (begun, erased)
     });
-    let (begun, erased): (Vec<_>, Vec<_>) = marks.into_iter().unzip();
+    let (begun, erased): (Vec<_>, Vec<_>) = seen.into_iter().unzip();
     let (mut begun, mut erased) = (begun.concat(), erased.concat());
     begun.sort_unstable();
     erased.sort_unstable();
+    let marks = |seen: &[(u64, u64)]| seen.iter().map(|(mark, _)| *mark).collect::<Vec<_>>();
     // Each thread ends by erasing, so nothing is left.
     assert_eq!(
-        begun, erased,
+        marks(&begun),
+        marks(&erased),
         "left are the marks of what was begun, right of what was erased"
     );
+    // From when it was surely there to when it may first have been gone.
+    let mut lives = std::iter::zip(&begun, &erased)
+        .map(|((_, from), (_, until))| (*from, *until))
+        .filter(|(from, until)| from < until)
+        .collect::<Vec<_>>();
+    lives.sort_unstable();
+    for pair in lives.windows(2) {
+        let [(_, until), (from, _)] = [pair[0], pair[1]];
+        assert!(
+            until < from,
+            "one id bore two processes at once: one until {until}, one from {from}"
+        );
+    }
     assert_eq!(trial.read(id(1)), None);
     assert_eq!(ok("count", trial.store().count(&Filter::new())).total(), 0);
 }
