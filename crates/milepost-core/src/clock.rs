@@ -134,3 +134,8 @@ impl Clock for ManualClock {
         Uuid::new_v5(&namespace, &n.to_le_bytes()).as_u128() ^ self.shared.seed
     }
 }
+
+/// 64 random bits. Which half of the 128 is as good as the other.
+pub(crate) fn random_u64(clock: &dyn Clock) -> u64 {
+    u64::try_from(clock.random() & u128::from(u64::MAX)).expect("half of 128 bits")
+}

@@ -9,7 +9,7 @@ use crate::id::{FileId, RequestId};
 use crate::listing::{Listing, Order};
 use crate::op::{Change, Guard, Op};
 use crate::process::Process;
-use crate::query::Query;
+use crate::query::{Asked, Query};
 use crate::store::{StoreError, StoreErrorKind, Wipe, WipeLevel};
 use crate::tracker::Tracker;
 use crate::update::Update;
@@ -72,7 +72,8 @@ impl Tracker {
     ///
     /// Each process is erased only while it matches. What comes to match meanwhile may be missed.
     pub fn erase_matching(&self, query: &Query) -> Result<Erased, TrackError> {
-        self.erase_all(&query.whole(None)?, |process| {
+        let at = self.clock().now();
+        self.erase_all(&query.whole(Asked::All { at })?, |process| {
             Guard::new()
                 .born(process.version().born)
                 .revision(process.revision())

@@ -15,7 +15,8 @@ use crate::process::{OverallStatus, Process};
 pub struct Filter {
     /// What must hold.
     pub terms: Vec<Term>,
-    /// Hides what has expired at this time; none hides nothing.
+    /// When it is asked. Hides what has expired by then, and tells what has stalled by then. None hides
+    /// nothing, and counts nothing as stalled.
     pub visible_at: Option<DateTime<Utc>>,
 }
 
@@ -51,6 +52,12 @@ pub enum Term {
     Updated(TimeRange),
     /// When it settled.
     Settled(TimeRange),
+    /// Ongoing, under a lease that has run out: see [`Process::is_stalled`].
+    Stalled {
+        /// By when. The moment of asking, which is no part of what a cursor is bound to.
+        #[serde(skip)]
+        by: DateTime<Utc>,
+    },
 }
 
 /// From one moment until before another, to the microsecond; either may be missing.
@@ -117,6 +124,8 @@ pub struct Indexed<'a> {
     pub settled_at: Option<DateTime<Utc>>,
     /// When it expires.
     pub expires_at: Option<DateTime<Utc>>,
+    /// When its lease runs out, or ran out: see [`Process::leased_until`].
+    pub leased_until: Option<DateTime<Utc>>,
 }
 
 impl<'a> From<&'a Process> for Indexed<'a> {
@@ -129,6 +138,7 @@ impl<'a> From<&'a Process> for Indexed<'a> {
             created_at: process.created_at(),
             settled_at: process.settled_at(),
             expires_at: process.expires_at(),
+            leased_until: process.leased_until(),
         }
     }
 }
@@ -150,6 +160,7 @@ impl Term {
             Term::UnderDirectory(path) => is_under(indexed.directory, path),
             Term::Created(range) => range.contains(indexed.created_at),
             Term::Settled(range) => indexed.settled_at.is_some_and(|time| range.contains(time)),
+            Term::Stalled { by } => indexed.is_stalled(*by),
             Term::FileName(_) | Term::FileNamePrefix(_) | Term::Tag { .. } | Term::Updated(_) => {
                 return None;
             }
@@ -172,7 +183,8 @@ impl Term {
             | Term::Directory(_)
             | Term::UnderDirectory(_)
             | Term::Created(_)
-            | Term::Settled(_) => self.holds_for(&process.into()) == Some(true),
+            | Term::Settled(_)
+            | Term::Stalled { .. } => self.holds_for(&process.into()) == Some(true),
         }
     }
 
@@ -190,7 +202,8 @@ impl Term {
             | Term::FileId(_)
             | Term::Created(_)
             | Term::Updated(_)
-            | Term::Settled(_) => Ok(()),
+            | Term::Settled(_)
+            | Term::Stalled { .. } => Ok(()),
         }
     }
 }
@@ -213,7 +226,14 @@ impl Indexed<'_> {
         created_at: DateTime::UNIX_EPOCH,
         settled_at: None,
         expires_at: None,
+        leased_until: None,
     };
+
+    /// Whether its lease has run out by `time`.
+    #[must_use]
+    pub fn is_stalled(&self, time: DateTime<Utc>) -> bool {
+        self.leased_until.is_some_and(|until| until <= time)
+    }
 }
 
 impl Filter {
@@ -251,9 +271,22 @@ impl Filter {
     #[must_use]
     pub fn statuses(&self) -> Vec<OverallStatus> {
         let passes = |status: &OverallStatus| {
-            self.terms
-                .iter()
-                .all(|term| !matches!(term, Term::Status(any) if !any.contains(status)))
+            let excludes = |term: &Term| match term {
+                Term::Status(any) => !any.contains(status),
+                // Only what is at work can stand still.
+                Term::Stalled { .. } => *status != OverallStatus::Ongoing,
+                Term::Pipeline(_)
+                | Term::FileId(_)
+                | Term::FileName(_)
+                | Term::FileNamePrefix(_)
+                | Term::Directory(_)
+                | Term::UnderDirectory(_)
+                | Term::Tag { .. }
+                | Term::Created(_)
+                | Term::Updated(_)
+                | Term::Settled(_) => false,
+            };
+            !self.terms.iter().any(excludes)
         };
         OverallStatus::ALL.into_iter().filter(passes).collect()
     }

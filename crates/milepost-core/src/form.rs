@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::claim::{CancelRequest, Claim, ClaimEnd};
 use crate::file::{File, FileText, Tag};
 use crate::id::{FileId, RequestId};
 use crate::laws;
@@ -15,7 +16,8 @@ use crate::process::{Outcome, Process, Version};
 use crate::time;
 use crate::work::{Failure, Progress};
 
-/// A process as plain data, with times of type `T`. The order of the fields is the record form's.
+/// A process as plain data, with times of type `T`. The order of the fields is the record form's; what a
+/// version adds comes last.
 #[derive(Serialize, Deserialize)]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
 pub(crate) struct Form<'a, T> {
@@ -35,6 +37,11 @@ pub(crate) struct Form<'a, T> {
     file: FileForm<'a>,
     #[serde(borrow)]
     modules: Vec<ModuleForm<'a, T>>,
+    // Since version 2.
+    #[serde(borrow, default)]
+    claim: Option<ClaimForm<'a, T>>,
+    #[serde(borrow, default)]
+    cancel_request: Option<WishForm<'a, T>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -165,6 +172,34 @@ enum EndForm<'a> {
     Interrupted,
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+struct ClaimForm<'a, T> {
+    token: u64,
+    mark: u64,
+    #[serde(borrow)]
+    worker: Cow<'a, str>,
+    claimed_at: T,
+    heard_at: T,
+    until: T,
+    end: Option<ClaimEndForm<T>>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ClaimEndForm<T> {
+    Released { at: T },
+    Reaped { at: T },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+struct WishForm<'a, T> {
+    #[serde(borrow)]
+    reason: Cow<'a, str>,
+    at: T,
+}
+
 // From a process to its form: nothing is copied but the lists.
 
 impl<'a, T> Form<'a, T> {
@@ -212,6 +247,11 @@ impl<'a, T> Form<'a, T> {
                 .iter()
                 .map(|module| ModuleForm::of(module, time))
                 .collect(),
+            claim: process.claim().map(|claim| ClaimForm::of(claim, time)),
+            cancel_request: process.cancel_requested().map(|wish| WishForm {
+                reason: Cow::Borrowed(wish.reason()),
+                at: time(wish.at()),
+            }),
         }
     }
 }
@@ -301,6 +341,23 @@ impl<'a, T> AttemptForm<'a, T> {
     }
 }
 
+impl<'a, T> ClaimForm<'a, T> {
+    fn of(claim: &'a Claim, time: impl Fn(DateTime<Utc>) -> T) -> Self {
+        ClaimForm {
+            token: claim.token,
+            mark: claim.mark,
+            worker: Cow::Borrowed(&claim.worker),
+            claimed_at: time(claim.claimed_at),
+            heard_at: time(claim.heard_at),
+            until: time(claim.until),
+            end: claim.end.map(|end| match end {
+                ClaimEnd::Released { at } => ClaimEndForm::Released { at: time(at) },
+                ClaimEnd::Reaped { at } => ClaimEndForm::Reaped { at: time(at) },
+            }),
+        }
+    }
+}
+
 // From a form to a process: `time` turns one of the form's times into a real one, or into nothing if it
 // is out of range.
 
@@ -353,6 +410,14 @@ impl<T> Form<'_, T> {
             },
             modules,
             pipeline,
+            claim: self
+                .claim
+                .map(|claim| claim.into_claim(&time))
+                .transpose()?,
+            cancel_request: self
+                .cancel_request
+                .map(|wish| wish.into_request(&time))
+                .transpose()?,
         };
         laws::check(&process)?;
         Ok(process)
@@ -454,5 +519,39 @@ impl<T> AttemptForm<'_, T> {
                 EndForm::Interrupted => AttemptEnd::Interrupted,
             },
         })
+    }
+}
+
+impl<T> ClaimForm<'_, T> {
+    fn into_claim(
+        self,
+        time: &impl Fn(T) -> Result<DateTime<Utc>, laws::Broken>,
+    ) -> Result<Box<Claim>, laws::Broken> {
+        let end = match self.end {
+            None => None,
+            Some(ClaimEndForm::Released { at }) => Some(ClaimEnd::Released { at: time(at)? }),
+            Some(ClaimEndForm::Reaped { at }) => Some(ClaimEnd::Reaped { at: time(at)? }),
+        };
+        Ok(Box::new(Claim {
+            token: self.token,
+            mark: self.mark,
+            worker: self.worker.into(),
+            claimed_at: time(self.claimed_at)?,
+            heard_at: time(self.heard_at)?,
+            until: time(self.until)?,
+            end,
+        }))
+    }
+}
+
+impl<T> WishForm<'_, T> {
+    fn into_request(
+        self,
+        time: &impl Fn(T) -> Result<DateTime<Utc>, laws::Broken>,
+    ) -> Result<Box<CancelRequest>, laws::Broken> {
+        Ok(Box::new(CancelRequest {
+            reason: self.reason.into(),
+            at: time(self.at)?,
+        }))
     }
 }

@@ -4,8 +4,8 @@ use crate::machine::is_up_to_date;
 use crate::module::{AttemptEnd, Module, ModuleState};
 use crate::op::{Change, Op};
 use crate::process::{OverallStatus, Process};
-use crate::time;
 use crate::verdict::{GuardKind, Illegality, Rejection};
+use crate::{leases, time};
 
 /// Whether the op may be judged by the table: `false` if it was overtaken and its effect stands.
 ///
@@ -57,6 +57,8 @@ pub(crate) fn admits(op: &Op, process: &Process, index: Option<usize>) -> Result
     let stands = match passed.guard {
         GuardKind::Run | GuardKind::Attempt => history_shows(op, process, module),
         GuardKind::Revision => effect_stands(op, process, module),
+        // Judged before this, by its holder and its time.
+        GuardKind::Lease => false,
     };
     if stands {
         return Ok(false);
@@ -128,7 +130,12 @@ fn history_shows(op: &Op, process: &Process, module: Option<&Module>) -> bool {
             | Change::Skip { .. }
             | Change::Retry { .. }
             | Change::Update(_)
-            | Change::Erase,
+            | Change::Erase
+            | Change::Claim { .. }
+            | Change::Renew { .. }
+            | Change::Release
+            | Change::Reap { .. }
+            | Change::RequestCancel { .. },
             _,
         ) => false,
     }
@@ -163,6 +170,12 @@ fn effect_stands(op: &Op, process: &Process, module: Option<&Module>) -> bool {
                 )
         }
         (Change::Update(update), _) => is_up_to_date(process, update, time::to_micros(op.at)),
+        (Change::Claim { mark, .. }, _) => leases::is_claimed(process, *mark),
+        (Change::Renew { ttl }, _) => leases::is_renewed(process, *ttl, time::to_micros(op.at)),
+        (Change::Reap { token, .. }, _) => leases::is_reaped(process, *token),
+        (Change::RequestCancel { .. }, _) => {
+            process.cancel_request.is_some() || process.status() == OverallStatus::Cancelled
+        }
         (
             Change::Create(_)
             | Change::Erase
@@ -171,7 +184,8 @@ fn effect_stands(op: &Op, process: &Process, module: Option<&Module>) -> bool {
             | Change::Complete { .. }
             | Change::Fail { .. }
             | Change::Skip { .. }
-            | Change::Retry { .. },
+            | Change::Retry { .. }
+            | Change::Release,
             _,
         ) => false,
     }

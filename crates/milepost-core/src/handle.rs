@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::error::TrackError;
 use crate::file::File;
 use crate::id::{FileId, RequestId};
+use crate::lease::Hold;
 use crate::op::{Change, Guard, Op};
 use crate::pipeline::Pipeline;
 use crate::process::Process;
@@ -37,6 +38,8 @@ struct Seen {
     file: File,
     /// The attempt of each module, last seen by this handle or by a module handle made from it.
     attempts: Box<[AtomicU32]>,
+    /// The lease that its ops carry.
+    hold: Option<Arc<Hold>>,
 }
 
 impl ProcessHandle {
@@ -56,6 +59,7 @@ impl ProcessHandle {
             pipeline: creation.pipeline.clone(),
             file: creation.file.clone(),
             attempts,
+            hold: None,
         };
         ProcessHandle {
             tracker: tracker.clone(),
@@ -65,6 +69,15 @@ impl ProcessHandle {
 
     /// The handle on a process that was there.
     pub(crate) fn of(tracker: &Tracker, process: &Process) -> Self {
+        ProcessHandle::holding(tracker, process, None)
+    }
+
+    /// The handle on a process that is held under a lease.
+    pub(crate) fn under(tracker: &Tracker, process: &Process, hold: &Arc<Hold>) -> Self {
+        ProcessHandle::holding(tracker, process, Some(Arc::clone(hold)))
+    }
+
+    fn holding(tracker: &Tracker, process: &Process, hold: Option<Arc<Hold>>) -> Self {
         let attempts = process
             .modules()
             .iter()
@@ -78,6 +91,7 @@ impl ProcessHandle {
             pipeline: process.chain().clone(),
             file: process.file().clone(),
             attempts,
+            hold,
         };
         ProcessHandle {
             tracker: tracker.clone(),
@@ -142,8 +156,29 @@ impl ProcessHandle {
         let op = self
             .tracker
             .checked_op(self.seen.request_id, Change::cancel(reason))?;
-        let guard = Guard::new().born(self.seen.born).run(self.seen.run);
-        self.tracker.write_one(&op.guarded(guard))
+        let guard = self.hold_guard().run(self.seen.run);
+        let applied = self.tracker.write_one(&op.guarded(guard))?;
+        self.note(&applied);
+        Ok(applied)
+    }
+
+    pub(crate) fn tracker(&self) -> &Tracker {
+        &self.tracker
+    }
+
+    /// What every op of this handle asks for: the process, and the lease if there is one.
+    pub(crate) fn hold_guard(&self) -> Guard {
+        let guard = Guard::new().born(self.seen.born);
+        match &self.seen.hold {
+            Some(hold) => hold.guard(guard),
+            None => guard,
+        }
+    }
+
+    fn note(&self, applied: &Applied) {
+        if let Some(hold) = &self.seen.hold {
+            hold.note(applied);
+        }
     }
 }
 
@@ -254,8 +289,9 @@ impl ModuleHandle {
         let seen = &self.process.seen;
         let op = tracker.checked_op(seen.request_id, change)?;
         let attempt = self.attempt.load(Ordering::Relaxed);
-        let guard = Guard::new().born(seen.born).run(seen.run).attempt(attempt);
+        let guard = self.process.hold_guard().run(seen.run).attempt(attempt);
         let applied = tracker.write_one(&op.guarded(guard))?;
+        self.process.note(&applied);
         Ok((attempt, applied))
     }
 }

@@ -1,5 +1,7 @@
 //! What is wrong in itself, whatever the state of any process: the input error.
 
+use std::time::Duration;
+
 use crate::limits;
 
 /// Input that no store would accept: what was wrong, and what is allowed.
@@ -73,6 +75,19 @@ pub enum Invalid {
     /// A process would be expired the moment it begins.
     #[error("the process would already be expired when it begins: give an expiry in the future")]
     AlreadyExpired,
+    /// A lease is asked for too short or too long a time.
+    #[error(
+        "a lease of {given:?} was asked for: give {:?} to {:?}",
+        limits::SHORTEST_LEASE,
+        limits::LONGEST_LEASE
+    )]
+    LeaseTime {
+        /// The time asked for.
+        given: Duration,
+    },
+    /// A new process was given both a request id and an idempotency key, which makes one.
+    #[error("both a request id and an idempotency key were given: leave one out")]
+    KeyAndId,
     /// A text is no UUID.
     #[error("this is no UUID: give 32 hexadecimal digits, with or without hyphens")]
     NotAUuid,
@@ -129,6 +144,10 @@ pub enum Field {
     ProgressMessage,
     /// The beginning of a file name that a query asks for.
     FileNamePrefix,
+    /// The name of a worker.
+    Worker,
+    /// An idempotency key.
+    IdempotencyKey,
 }
 
 /// What a text may hold, apart from its length.
@@ -147,9 +166,11 @@ impl Field {
     #[must_use]
     pub fn limit(self) -> usize {
         match self {
-            Field::PipelineName | Field::ModuleName | Field::TagName | Field::ProgressUnit => {
-                limits::NAME_BYTES
-            }
+            Field::PipelineName
+            | Field::ModuleName
+            | Field::TagName
+            | Field::ProgressUnit
+            | Field::Worker => limits::NAME_BYTES,
             Field::FileName | Field::FileNamePrefix => limits::FILE_NAME_BYTES,
             Field::FileExtension => 64,
             Field::Directory => limits::DIRECTORY_BYTES,
@@ -158,6 +179,7 @@ impl Field {
             Field::Reason => limits::REASON_BYTES,
             Field::Message => limits::MESSAGE_BYTES,
             Field::ProgressMessage => limits::PROGRESS_MESSAGE_BYTES,
+            Field::IdempotencyKey => limits::IDEMPOTENCY_KEY_BYTES,
         }
     }
 
@@ -168,7 +190,9 @@ impl Field {
             | Field::FileName
             | Field::FileExtension
             | Field::Directory
-            | Field::TagName => Content::Name,
+            | Field::TagName
+            | Field::Worker
+            | Field::IdempotencyKey => Content::Name,
             Field::ProgressUnit | Field::FileNamePrefix => Content::Line,
             Field::TagValue
             | Field::Description
@@ -224,6 +248,8 @@ impl std::fmt::Display for Field {
             Field::ProgressUnit => "progress unit",
             Field::ProgressMessage => "progress message",
             Field::FileNamePrefix => "file name prefix",
+            Field::Worker => "worker's name",
+            Field::IdempotencyKey => "idempotency key",
         })
     }
 }

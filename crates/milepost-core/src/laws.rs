@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::claim;
 use crate::invalid::Field;
 use crate::limits::{ATTEMPTS_PER_MODULE, ATTEMPTS_PER_PROCESS, RECORD_BYTES};
 use crate::module::{Attempt, AttemptEnd, Module, ModuleState};
@@ -45,6 +46,7 @@ pub(crate) fn check(process: &Process) -> Result<(), Broken> {
     for module in &process.modules {
         module_laws(process, module)?;
     }
+    claim_laws(process)?;
     order_laws(process)?;
     outcome_laws(process)?;
     holds(
@@ -140,6 +142,48 @@ fn attempt_laws(process: &Process, module: &Module, attempt: &Attempt) -> Result
         law,
         "a past attempt must have ended in a way that the machine knows",
     )
+}
+
+fn claim_laws(process: &Process) -> Result<(), Broken> {
+    if let Some(claim) = process.claim() {
+        holds(
+            (2..=process.version.revision).contains(&claim.token),
+            "a claim's token must be a revision after the first",
+        )?;
+        holds(
+            claim::check_worker(&claim.worker).is_ok(),
+            "a worker's name must be within its limits",
+        )?;
+        let ended = match claim.end {
+            None => None,
+            Some(claim::ClaimEnd::Released { at } | claim::ClaimEnd::Reaped { at }) => Some(at),
+        };
+        let times = [
+            Some(claim.claimed_at),
+            Some(claim.heard_at),
+            Some(claim.until),
+            ended,
+        ];
+        holds(
+            times.into_iter().flatten().all(is_kept),
+            "times must lie in years 1 to 9999",
+        )?;
+        holds(
+            claim.claimed_at <= claim.heard_at && claim.claimed_at < claim.until,
+            "a lease must last",
+        )?;
+    }
+    if let Some(wish) = process.cancel_requested() {
+        holds(
+            Field::Reason.check(&wish.reason).is_ok() && is_kept(wish.at),
+            "a wish must be within its limits",
+        )?;
+        holds(
+            process.claim().is_some_and(|claim| claim.end.is_none()),
+            "a wish that nobody can grant must have been granted",
+        )?;
+    }
+    Ok(())
 }
 
 /// In a sequential pipeline nothing leaves pending before all in front of it is done.

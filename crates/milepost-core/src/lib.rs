@@ -2,6 +2,7 @@
 
 pub mod limits;
 
+mod claim;
 mod clock;
 mod cursor;
 mod describe;
@@ -15,6 +16,8 @@ mod handle;
 mod id;
 mod invalid;
 mod laws;
+mod lease;
+mod leases;
 mod listing;
 mod machine;
 mod module;
@@ -24,6 +27,7 @@ mod perform;
 mod pipeline;
 mod process;
 mod query;
+mod reap;
 mod record;
 mod report;
 mod size;
@@ -36,6 +40,7 @@ mod watch;
 mod watchers;
 mod work;
 
+pub use claim::{CancelRequest, Claim, ClaimEnd, ReapPolicy};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use cursor::Cursor;
 pub use describe::Describe;
@@ -46,6 +51,7 @@ pub use filter::{Filter, Indexed, Term, TimeRange};
 pub use handle::{ModuleHandle, ProcessHandle};
 pub use id::{FileId, RequestId};
 pub use invalid::{Field, Invalid};
+pub use lease::Lease;
 pub use listing::{Counts, Found, Listing, Order, Place};
 pub use module::{Attempt, AttemptEnd, Module, ModuleState, ModuleStateKind};
 pub use new_process::NewProcess;
@@ -53,6 +59,7 @@ pub use op::{Change, ChangeKind, Creation, Guard, Op};
 pub use pipeline::Pipeline;
 pub use process::{Blame, OverallStatus, Process, Version};
 pub use query::{Page, Query};
+pub use reap::Reaped;
 pub use record::{RECORD_VERSION, RecordError};
 pub use report::{FailureStatus, ModuleFlags, NotFoundReport, Receipt, StatusReport};
 pub use store::{StatusStore, StoreError, StoreErrorKind, Wipe, WipeLevel};

@@ -6,12 +6,14 @@
 //! [`StoreErrorKind::Limit`](crate::StoreErrorKind::Limit) from a store. A store may not set others,
 //! or a host could not swap it for another.
 
+use std::time::Duration;
+
 use crate::id::RequestId;
 use crate::op::Op;
 
 /// Modules in one pipeline.
 pub const MODULES: usize = 256;
-/// Bytes of a pipeline's, module's or tag's name, and of a progress unit.
+/// Bytes of a pipeline's, module's, tag's or worker's name, and of a progress unit.
 pub const NAME_BYTES: usize = 128;
 /// Bytes of a file's name.
 pub const FILE_NAME_BYTES: usize = 255;
@@ -27,6 +29,8 @@ pub const TAG_VALUE_BYTES: usize = 4096;
 pub const MESSAGE_BYTES: usize = 4096;
 /// Bytes of a progress message.
 pub const PROGRESS_MESSAGE_BYTES: usize = 1024;
+/// Bytes of an idempotency key.
+pub const IDEMPOTENCY_KEY_BYTES: usize = 1024;
 /// Tags of one file.
 pub const TAGS: usize = 64;
 /// Past attempts kept for one module; the newest stay.
@@ -57,6 +61,10 @@ pub const COUNT_EXAMINED: usize = 1_000_000;
 pub const PURGE: usize = 10_000;
 /// Terms in one filter.
 pub const TERMS: usize = 128;
+/// The shortest time that a lease may be asked for.
+pub const SHORTEST_LEASE: Duration = Duration::from_millis(1);
+/// The longest time that a lease may be asked for: what nobody is to give back needs no lease.
+pub const LONGEST_LEASE: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// The first year that a time may fall in.
 pub const FIRST_YEAR: i32 = 1;
 /// The last year that a time may fall in.

@@ -116,6 +116,8 @@ pub struct Counts {
     pub failed: u64,
     /// Cancelled.
     pub cancelled: u64,
+    /// Of those at work, how many stand still: their lease had run out when it was asked.
+    pub stalled: u64,
     /// Whether the count gave up after a bounded number of rows: the figures are then lower bounds.
     pub partial: bool,
 }
@@ -134,6 +136,22 @@ impl Counts {
             OverallStatus::Complete => self.complete += more,
             OverallStatus::Failed => self.failed += more,
             OverallStatus::Cancelled => self.cancelled += more,
+        }
+    }
+
+    /// Adds `more` of those at work that stand still. They are among the ongoing, which must be added too.
+    pub fn add_stalled(&mut self, more: u64) {
+        self.stalled += more;
+    }
+
+    /// Counts a process if it passes `filter`: the meaning of every figure, for every store.
+    pub fn tally(&mut self, process: &Process, filter: &Filter) {
+        if filter.matches(process) {
+            self.add(process.status(), 1);
+            let stalled = filter
+                .visible_at
+                .is_some_and(|time| process.is_stalled(time));
+            self.add_stalled(u64::from(stalled));
         }
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use crate::file::{File, FileText};
+use crate::leases::{self, Standing};
 use crate::limits::RECORD_BYTES;
 use crate::module::{Module, ModuleState};
 use crate::op::{Change, ChangeKind, Creation, Op};
@@ -27,7 +28,7 @@ impl Op {
     /// - A rejection, and an answer with `changed: false`, leave the slot untouched.
     /// - A process that has expired by the op's own time is absent: a creation begins it anew, an
     ///   erasure erases it, all else is [`Rejection::NotFound`].
-    /// - Checked in this order: presence and `born`, the rest of the guard, what is wrong in itself,
+    /// - Checked in this order: presence and `born`, the lease, the rest of the guard, what is wrong in itself,
     ///   the transition table, whether the process has settled, the order of the chain, the size.
     ///
     /// # Examples
@@ -66,6 +67,9 @@ impl Op {
             Decision::Stays => Ok(applied(process, index, false)),
             Decision::Becomes(effect) => {
                 perform_within_size(process, effect, at)?;
+                if self.guard.lease.is_some() {
+                    hear(process, at);
+                }
                 Ok(applied(process, index, true))
             }
             Decision::Ends => {
@@ -91,7 +95,12 @@ impl Change {
             | Change::Cancel { .. }
             | Change::Rerun
             | Change::Update(_)
-            | Change::Erase => None,
+            | Change::Erase
+            | Change::Claim { .. }
+            | Change::Renew { .. }
+            | Change::Release
+            | Change::Reap { .. }
+            | Change::RequestCancel { .. } => None,
         }
     }
 }
@@ -104,6 +113,14 @@ fn applied(process: &Process, index: Option<usize>, changed: bool) -> Applied {
         run: process.run,
         attempt: index.map_or(0, |index| process.modules[index].attempt),
         changed,
+        cancel_requested: process.cancel_request.is_some(),
+    }
+}
+
+/// Notes that the holder of the lease is alive.
+fn hear(process: &mut Arc<Process>, at: DateTime<Utc>) {
+    if let Some(claim) = &mut Arc::make_mut(process).claim {
+        claim.heard_at = claim.heard_at.max(at);
     }
 }
 
@@ -152,6 +169,8 @@ fn create(
         modules: (0..pipeline.len())
             .map(|index| Module::pending(pipeline, index))
             .collect(),
+        claim: None,
+        cancel_request: None,
     };
     let bytes = size::of(&process);
     if bytes > RECORD_BYTES {
@@ -181,6 +200,9 @@ fn decide(
     process: &Process,
     index: Option<usize>,
 ) -> Result<Decision, Rejection> {
+    if let Standing::Released = leases::admits(op, process)? {
+        return Ok(Decision::Stays);
+    }
     if !guard::admits(op, process, index)? {
         return Ok(Decision::Stays);
     }
@@ -191,6 +213,11 @@ fn decide(
         Change::Cancel { reason } => cancel(process, reason)?,
         Change::Rerun => Some(rerun(process)?),
         Change::Update(update) => updated(process, update, at)?,
+        Change::Claim { worker, ttl, mark } => leases::claim(process, worker, *ttl, *mark, at)?,
+        Change::Renew { ttl } => leases::renew(process, *ttl, at)?,
+        Change::Release => leases::release(process),
+        Change::Reap { token, policy } => leases::reap(process, *token, *policy, at)?,
+        Change::RequestCancel { reason } => leases::request_cancel(process, reason, at)?,
         Change::Create(_)
         | Change::Start { .. }
         | Change::Progress { .. }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, random_u64};
 use crate::file::{DEFAULT_DIRECTORY, File, FileText, Tag, generated_name};
 use crate::id::{FileId, RequestId};
 use crate::invalid::{Field, Invalid};
@@ -145,7 +145,6 @@ impl NewProcess {
         if let Some(extension) = extension {
             Field::FileExtension.check(extension)?;
         }
-        let random = clock.random();
         let file = File::from_text(FileText {
             generated: self.file_id.is_none() && self.file_name.is_none(),
             id: self.file_id.unwrap_or_else(|| FileId::new_v7(clock)),
@@ -160,8 +159,7 @@ impl NewProcess {
             description: self.description.map(Into::into),
         });
         let creation = Creation {
-            // The low half: which half is as good as the other.
-            born: u64::try_from(random & u128::from(u64::MAX)).expect("half of 128 bits"),
+            born: random_u64(clock),
             pipeline: self.pipeline,
             file,
             given_file_id: self.file_id,

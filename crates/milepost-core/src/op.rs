@@ -1,7 +1,10 @@
 //! Changes as plain data.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 
+use crate::claim::{self, ReapPolicy};
 use crate::file::File;
 use crate::id::{FileId, RequestId};
 use crate::invalid::{Field, Invalid};
@@ -71,9 +74,18 @@ impl Op {
             Change::Create(creation) => creation.pipeline.text_bytes() + creation.file.text_bytes(),
             Change::Progress { progress, .. } => progress.text_bytes(),
             Change::Fail { failure, .. } | Change::Retry { failure, .. } => failure.text_bytes(),
-            Change::Skip { reason, .. } | Change::Cancel { reason } => reason.len(),
+            Change::Skip { reason, .. }
+            | Change::Cancel { reason }
+            | Change::RequestCancel { reason } => reason.len(),
             Change::Update(update) => update.text_bytes(),
-            Change::Start { .. } | Change::Complete { .. } | Change::Rerun | Change::Erase => 0,
+            Change::Claim { worker, .. } => worker.len(),
+            Change::Start { .. }
+            | Change::Complete { .. }
+            | Change::Rerun
+            | Change::Erase
+            | Change::Renew { .. }
+            | Change::Release
+            | Change::Reap { .. } => 0,
         }
     }
 }
@@ -81,7 +93,8 @@ impl Op {
 /// What must hold for an op to apply; what is not given is not checked.
 ///
 /// A guard makes sending again safe: an op whose guard has passed changes nothing. What it takes is
-/// `born`, and with it `attempt` on a change of a module, `run` on cancel and rerun, `revision` on update.
+/// `born`, and with it `attempt` on a change of a module, `run` on cancel, its request and rerun, `revision`
+/// on update and claim, `lease` on renew and release. A reap names its claim itself.
 /// Guards on a creation are ignored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -94,6 +107,8 @@ pub struct Guard {
     pub attempt: Option<u32>,
     /// The process is at this revision.
     pub revision: Option<u64>,
+    /// The process is held under the lease of this token, which has not run out by the op's time.
+    pub lease: Option<u64>,
 }
 
 impl Guard {
@@ -138,6 +153,15 @@ impl Guard {
             ..self
         }
     }
+
+    /// Asks for the lease of this token, see [`Claim::token`](crate::Claim::token).
+    #[must_use]
+    pub fn lease(self, token: u64) -> Self {
+        Guard {
+            lease: Some(token),
+            ..self
+        }
+    }
 }
 
 /// What an op changes. Modules are given by position; the first is 1.
@@ -170,6 +194,20 @@ pub enum Change {
     Update(Box<Update>),
     /// The process ceases to exist.
     Erase,
+    /// A worker takes the process for itself, for some time.
+    Claim {
+        worker: String,
+        ttl: Duration,
+        mark: u64,
+    },
+    /// The worker keeps it for longer.
+    Renew { ttl: Duration },
+    /// The worker gives it back.
+    Release,
+    /// What stands still under the claim of this token is failed or freed.
+    Reap { token: u64, policy: ReapPolicy },
+    /// The worker is asked to cancel; where there is none, it is cancelled.
+    RequestCancel { reason: String },
 }
 
 impl Change {
@@ -238,6 +276,44 @@ impl Change {
         Change::Erase
     }
 
+    /// Claims the process for `worker`, for `ttl` from the time of the op. `mark` is a number that no other
+    /// claim bears, a random one: by it a claim that is sent again is known for the same.
+    #[must_use]
+    pub fn claim(worker: &str, ttl: Duration, mark: u64) -> Self {
+        Change::Claim {
+            worker: worker.into(),
+            ttl,
+            mark,
+        }
+    }
+
+    /// Lets the lease last until `ttl` after the time of the op, if that is later than it does. Guard it
+    /// with the lease.
+    #[must_use]
+    pub fn renew(ttl: Duration) -> Self {
+        Change::Renew { ttl }
+    }
+
+    /// Gives the lease back. Guard it with the lease.
+    #[must_use]
+    pub fn release() -> Self {
+        Change::Release
+    }
+
+    /// Fails or frees a process whose lease, the one of `token`, has run out by the time of the op.
+    #[must_use]
+    pub fn reap(token: u64, policy: ReapPolicy) -> Self {
+        Change::Reap { token, policy }
+    }
+
+    /// Asks whoever holds the process to cancel it; cancels it if nobody does.
+    #[must_use]
+    pub fn request_cancel(reason: &str) -> Self {
+        Change::RequestCancel {
+            reason: reason.into(),
+        }
+    }
+
     /// Which change it is.
     #[must_use]
     pub fn kind(&self) -> ChangeKind {
@@ -253,6 +329,11 @@ impl Change {
             Change::Rerun => ChangeKind::Rerun,
             Change::Update(_) => ChangeKind::Update,
             Change::Erase => ChangeKind::Erase,
+            Change::Claim { .. } => ChangeKind::Claim,
+            Change::Renew { .. } => ChangeKind::Renew,
+            Change::Release => ChangeKind::Release,
+            Change::Reap { .. } => ChangeKind::Reap,
+            Change::RequestCancel { .. } => ChangeKind::RequestCancel,
         }
     }
 
@@ -262,11 +343,21 @@ impl Change {
             Change::Create(creation) => creation.check(),
             Change::Progress { progress, .. } => progress.check(),
             Change::Fail { failure, .. } | Change::Retry { failure, .. } => failure.check(),
-            Change::Skip { reason, .. } | Change::Cancel { reason } => Field::Reason.check(reason),
+            Change::Skip { reason, .. }
+            | Change::Cancel { reason }
+            | Change::RequestCancel { reason } => Field::Reason.check(reason),
             Change::Update(update) => update.check(),
-            Change::Start { .. } | Change::Complete { .. } | Change::Rerun | Change::Erase => {
-                Ok(())
+            Change::Claim { worker, ttl, .. } => {
+                claim::check_worker(worker)?;
+                claim::check_ttl(*ttl)
             }
+            Change::Renew { ttl } => claim::check_ttl(*ttl),
+            Change::Start { .. }
+            | Change::Complete { .. }
+            | Change::Rerun
+            | Change::Erase
+            | Change::Release
+            | Change::Reap { .. } => Ok(()),
         }
     }
 }
@@ -287,6 +378,11 @@ pub enum ChangeKind {
     Rerun,
     Update,
     Erase,
+    Claim,
+    Renew,
+    Release,
+    Reap,
+    RequestCancel,
 }
 
 impl std::fmt::Display for ChangeKind {
@@ -303,6 +399,11 @@ impl std::fmt::Display for ChangeKind {
             ChangeKind::Rerun => "rerun",
             ChangeKind::Update => "update",
             ChangeKind::Erase => "erase",
+            ChangeKind::Claim => "claim",
+            ChangeKind::Renew => "renew",
+            ChangeKind::Release => "release",
+            ChangeKind::Reap => "reap",
+            ChangeKind::RequestCancel => "request to cancel",
         })
     }
 }

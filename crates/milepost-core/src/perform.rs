@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use crate::claim::{CancelRequest, Claim, ClaimEnd};
 use crate::file::File;
 use crate::limits::{ATTEMPTS_PER_MODULE, ATTEMPTS_PER_PROCESS, RECORD_BYTES};
 use crate::module::{Attempt, AttemptEnd, Module, ModuleState, Standing};
@@ -35,6 +36,25 @@ pub(crate) enum Effect {
     Update {
         file: File,
         expires_at: Option<DateTime<Utc>>,
+    },
+    Claim(Box<Claim>),
+    Renew {
+        until: DateTime<Utc>,
+    },
+    /// Gives the lease back, and grants the wish that stood under it.
+    Release,
+    Wish {
+        reason: Arc<str>,
+    },
+    /// Reaps, and grants the wish that stood under the lease.
+    Grant,
+    /// Reaps: what runs fails, or else what is next.
+    FailStalled {
+        failure: Failure,
+    },
+    /// Reaps: what runs is to be tried again.
+    FreeStalled {
+        failure: Failure,
     },
 }
 
@@ -81,6 +101,13 @@ fn growth(effect: &Effect, process: &Process) -> usize {
             process.modules.len() * (size::ATTEMPT + reason)
         }
         Effect::Update { file, .. } => file.text_bytes(),
+        Effect::Claim(claim) => size::of_claim(claim, process),
+        Effect::Wish { reason } => size::WISH + reason.len(),
+        // The claim has kept room for these; the text of a wish moves.
+        Effect::Renew { .. } | Effect::Release | Effect::Grant | Effect::FailStalled { .. } => 0,
+        Effect::FreeStalled { failure } => {
+            process.modules.len() * (size::ATTEMPT + failure.text_bytes())
+        }
     }
 }
 
@@ -128,23 +155,101 @@ fn perform(process: &mut Process, effect: Effect, at: DateTime<Utc>) {
             try_again(process, index, end);
             drop_attempts_over_limits(process);
         }
-        Effect::Cancel { reason } => {
-            for module in &mut process.modules {
-                if !module.state.is_settled() {
-                    module.state = ModuleState::Cancelled {
-                        started: module.state.started(),
-                        at,
-                    };
-                }
-            }
-            process.outcome = Outcome::Cancelled { at, reason };
-        }
+        Effect::Cancel { reason } => perform_cancel(process, reason, at),
         Effect::Rerun => perform_rerun(process, at),
         Effect::Update { file, expires_at } => {
             process.file = file;
             process.expires_at = expires_at;
         }
+        Effect::Claim(claim) => process.claim = Some(claim),
+        Effect::Renew { until } => {
+            if let Some(claim) = &mut process.claim {
+                claim.until = until;
+            }
+        }
+        Effect::Release => {
+            end_claim(process, ClaimEnd::Released { at });
+            grant_wish(process, at);
+        }
+        Effect::Wish { reason } => {
+            process.cancel_request = Some(Box::new(CancelRequest { reason, at }));
+        }
+        Effect::Grant => {
+            end_claim(process, ClaimEnd::Reaped { at });
+            grant_wish(process, at);
+        }
+        Effect::FailStalled { failure } => {
+            end_claim(process, ClaimEnd::Reaped { at });
+            fail_stalled(process, &failure, at);
+        }
+        Effect::FreeStalled { failure } => {
+            end_claim(process, ClaimEnd::Reaped { at });
+            free_stalled(process, &failure, at);
+        }
     }
+}
+
+fn perform_cancel(process: &mut Process, reason: Arc<str>, at: DateTime<Utc>) {
+    for module in &mut process.modules {
+        if !module.state.is_settled() {
+            module.state = ModuleState::Cancelled {
+                started: module.state.started(),
+                at,
+            };
+        }
+    }
+    process.outcome = Outcome::Cancelled { at, reason };
+}
+
+fn end_claim(process: &mut Process, end: ClaimEnd) {
+    if let Some(claim) = &mut process.claim {
+        claim.end = Some(end);
+    }
+}
+
+/// A wish that nobody is left to grant is granted.
+fn grant_wish(process: &mut Process, at: DateTime<Utc>) {
+    if let Some(wish) = process.cancel_request.take() {
+        perform_cancel(process, wish.reason, at);
+    }
+}
+
+fn fail_stalled(process: &mut Process, failure: &Failure, at: DateTime<Utc>) {
+    let failed = |started| ModuleState::Failed {
+        started,
+        ended: at,
+        failure: failure.clone(),
+    };
+    let mut blamed = None;
+    for (index, module) in process.modules.iter_mut().enumerate() {
+        if let ModuleState::Running { since } = module.state {
+            module.state = failed(since);
+            blamed.get_or_insert(index);
+        }
+    }
+    if blamed.is_none() {
+        let is_pending = |module: &Module| module.state == ModuleState::Pending;
+        blamed = process.modules.iter().position(is_pending);
+        if let Some(index) = blamed {
+            process.modules[index].state = failed(at);
+        }
+    }
+    let index = blamed.expect("an ongoing process has a module that is running or pending");
+    process.outcome = Outcome::Failed { at, index };
+}
+
+fn free_stalled(process: &mut Process, failure: &Failure, at: DateTime<Utc>) {
+    for index in 0..process.modules.len() {
+        if let ModuleState::Running { since } = process.modules[index].state {
+            let past = Past {
+                started: Some(since),
+                ended: at,
+                end: AttemptEnd::Retried(failure.clone()),
+            };
+            try_again(process, index, past);
+        }
+    }
+    drop_attempts_over_limits(process);
 }
 
 fn perform_rerun(process: &mut Process, at: DateTime<Utc>) {
@@ -180,6 +285,8 @@ fn perform_rerun(process: &mut Process, at: DateTime<Utc>) {
         try_again(process, index, past);
     }
     process.run += 1;
+    process.claim = None;
+    process.cancel_request = None;
     drop_attempts_over_limits(process);
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::claim::{CancelRequest, Claim};
 use crate::file::File;
 use crate::id::RequestId;
 use crate::module::{Module, ModuleState};
@@ -26,6 +27,10 @@ pub struct Process {
     pub(crate) expires_at: Option<DateTime<Utc>>,
     pub(crate) outcome: Outcome,
     pub(crate) modules: Box<[Module]>,
+    /// The claim made last in this run.
+    pub(crate) claim: Option<Box<Claim>>,
+    /// A wish that nobody has granted.
+    pub(crate) cancel_request: Option<Box<CancelRequest>>,
 }
 
 /// Which of all states that ever went by this id: compare with `==`.

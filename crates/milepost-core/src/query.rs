@@ -42,6 +42,7 @@ pub struct Query {
     order: Order,
     limit: usize,
     after: Option<Cursor>,
+    stalled: bool,
 }
 
 impl Default for Query {
@@ -52,6 +53,7 @@ impl Default for Query {
             order: Order::NewestFirst,
             limit: limits::DEFAULT_PAGE,
             after: None,
+            stalled: false,
         }
     }
 }
@@ -126,6 +128,14 @@ impl Query {
         self.with(Term::Settled(TimeRange::new(range)))
     }
 
+    /// Standing still: ongoing, under a lease that has run out by the clock of the tracker that is asked.
+    pub fn stalled(self) -> Self {
+        Query {
+            stalled: true,
+            ..self
+        }
+    }
+
     /// Lists the oldest first, in place of the newest.
     pub fn oldest_first(self) -> Self {
         Query {
@@ -147,9 +157,12 @@ impl Query {
         }
     }
 
-    /// The checked filter, which hides what has expired at `visible_at`.
-    pub(crate) fn filter(&self, visible_at: Option<DateTime<Utc>>) -> Result<Filter, Invalid> {
+    /// The checked filter.
+    fn filter(&self, asked: Asked) -> Result<Filter, Invalid> {
         let mut terms = self.terms.clone();
+        if self.stalled {
+            terms.push(Term::Stalled { by: asked.at() });
+        }
         if !self.statuses.is_empty() {
             let mut statuses = self.statuses.clone();
             statuses.sort_unstable();
@@ -160,23 +173,27 @@ impl Query {
             return Err(Invalid::TooManyTerms { given: terms.len() });
         }
         terms.iter().try_for_each(Term::check)?;
+        let visible_at = match asked {
+            Asked::Visible { at } => Some(at),
+            Asked::All { .. } => None,
+        };
         Ok(Filter { terms, visible_at })
     }
 
     /// The same filter, for a call that takes all that is found.
-    pub(crate) fn whole(&self, visible_at: Option<DateTime<Utc>>) -> Result<Filter, Invalid> {
+    pub(crate) fn whole(&self, asked: Asked) -> Result<Filter, Invalid> {
         if self.after.is_some() {
             return Err(Invalid::UnexpectedCursor);
         }
-        self.filter(visible_at)
+        self.filter(asked)
     }
 
     /// The checked request for one page.
-    pub(crate) fn listing(&self, visible_at: Option<DateTime<Utc>>) -> Result<Listing, Invalid> {
+    pub(crate) fn listing(&self, asked: Asked) -> Result<Listing, Invalid> {
         if !(1..=limits::PAGE).contains(&self.limit) {
             return Err(Invalid::PageSize { given: self.limit });
         }
-        let filter = self.filter(visible_at)?;
+        let filter = self.filter(asked)?;
         let after = match &self.after {
             Some(cursor) => Some(cursor.open(&filter, self.order)?),
             None => None,
@@ -187,6 +204,23 @@ impl Query {
             after,
             limit: self.limit,
         })
+    }
+}
+
+/// When a query is asked, and whether it sees what has expired by then.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Asked {
+    /// Hides what has expired.
+    Visible { at: DateTime<Utc> },
+    /// Hides nothing.
+    All { at: DateTime<Utc> },
+}
+
+impl Asked {
+    fn at(self) -> DateTime<Utc> {
+        match self {
+            Asked::Visible { at } | Asked::All { at } => at,
+        }
     }
 }
 

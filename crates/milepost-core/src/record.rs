@@ -11,7 +11,10 @@ use crate::limits::RECORD_BYTES;
 use crate::process::Process;
 
 /// The version of the record form that is written: the first byte of every record.
-pub const RECORD_VERSION: u8 = 1;
+pub const RECORD_VERSION: u8 = 2;
+
+/// What follows a record of version 1 in version 2: no claim, and no wish.
+const SINCE_2: [u8; 2] = [0, 0];
 
 /// Why bytes are no record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,23 +58,27 @@ impl Process {
         *out = written.expect("a vector takes all that is written");
     }
 
-    /// Reads the record form, and checks it against the laws of the machine.
+    /// Reads the record form, of this version or an earlier one, and checks it against the laws of the machine.
     ///
     /// # Errors
     ///
     /// [`RecordError::Incompatible`] for a newer version, [`RecordError::Corrupt`] for whatever else is
     /// not what [`to_record`](Process::to_record) writes.
     pub fn from_record(bytes: &[u8]) -> Result<Self, RecordError> {
-        match bytes.first() {
-            None => return Err(corrupt("it is empty")),
-            Some(&RECORD_VERSION) => {}
-            Some(0) => return Err(corrupt("there is no version 0")),
-            Some(&version) => return Err(RecordError::Incompatible { version }),
+        match bytes {
+            [] => Err(corrupt("it is empty")),
+            [0, ..] => Err(corrupt("there is no version 0")),
+            [1, body @ ..] => Process::from_body(&[body, &SINCE_2].concat()),
+            [RECORD_VERSION, body @ ..] => Process::from_body(body),
+            [version, ..] => Err(RecordError::Incompatible { version: *version }),
         }
-        if bytes.len() > RECORD_BYTES {
+    }
+
+    fn from_body(body: &[u8]) -> Result<Self, RecordError> {
+        if body.len() >= RECORD_BYTES {
             return Err(corrupt("it is over 256 KiB"));
         }
-        let read = postcard::take_from_bytes::<(i64, Form<'_, i64>)>(&bytes[1..]);
+        let read = postcard::take_from_bytes::<(i64, Form<'_, i64>)>(body);
         let ((base, form), rest) = read.map_err(|_| corrupt("its form cannot be read"))?;
         if !rest.is_empty() {
             return Err(corrupt("something follows it"));

@@ -3,6 +3,7 @@
 //! Texts count as they are, everything else at its largest. So the encoded record is never larger than
 //! what is counted, and no op without text is ever refused for want of room.
 
+use crate::claim::{Claim, ReapPolicy};
 use crate::module::{Attempt, AttemptEnd, Module, ModuleState};
 use crate::process::{Outcome, Process};
 use crate::work::Progress;
@@ -14,6 +15,13 @@ const MODULE: usize = 88;
 /// The fixed part of a past attempt.
 pub(crate) const ATTEMPT: usize = 56;
 
+/// The fixed part of a claim.
+const CLAIM: usize = 80;
+/// The fixed part of a wish.
+pub(crate) const WISH: usize = 16;
+/// The fixed part of what is said of a lease that ran out.
+const EXPIRED: usize = ReapPolicy::LEASE_EXPIRED.len() + 32;
+
 /// How many bytes the record of a process counts.
 pub(crate) fn of(process: &Process) -> usize {
     let outcome = match &process.outcome {
@@ -21,7 +29,30 @@ pub(crate) fn of(process: &Process) -> usize {
         Outcome::Ongoing | Outcome::Complete { .. } | Outcome::Failed { .. } => 0,
     };
     let modules = process.modules.iter().map(of_module).sum::<usize>();
-    PROCESS + process.pipeline.text_bytes() + process.file.text_bytes() + outcome + modules
+    let claim = process.claim().map_or(0, |claim| of_claim(claim, process));
+    let wish = process
+        .cancel_requested()
+        .map_or(0, |wish| WISH + wish.reason().len());
+    PROCESS
+        + process.pipeline.text_bytes()
+        + process.file.text_bytes()
+        + outcome
+        + modules
+        + claim
+        + wish
+}
+
+/// A claim that stands keeps room for the failure of all that may run under it, so that what is full to
+/// the brim can still be reaped.
+pub(crate) fn of_claim(claim: &Claim, process: &Process) -> usize {
+    let worker = claim.worker().len();
+    let at_once = if process.pipeline.is_parallel() {
+        process.modules.len()
+    } else {
+        1
+    };
+    let reserve = claim.end().map_or(at_once * (EXPIRED + worker), |_| 0);
+    CLAIM + worker + reserve
 }
 
 /// How many bytes of text a module's state holds.

@@ -13,7 +13,7 @@ use crate::listing::Counts;
 use crate::new_process::NewProcess;
 use crate::op::{Change, Guard, Op};
 use crate::process::Process;
-use crate::query::{Page, Query};
+use crate::query::{Asked, Page, Query};
 use crate::report::{NotFoundReport, StatusReport};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, Wipe, WipeLevel, one_each};
 use crate::update::Update;
@@ -181,7 +181,8 @@ impl Tracker {
     /// A walk from page to page, each with the [`next`](Page::next) of the one before, shows each process
     /// that matched throughout exactly once, and nothing twice.
     pub fn list(&self, query: &Query) -> Result<Page, TrackError> {
-        let listing = query.listing(Some(self.clock().now()))?;
+        let at = self.clock().now();
+        let listing = query.listing(Asked::Visible { at })?;
         let found = self.store().list(&listing)?;
         let next = found
             .next
@@ -194,7 +195,8 @@ impl Tracker {
 
     /// How many processes a query asks for, by overall status. Its limit and order say nothing here.
     pub fn count(&self, query: &Query) -> Result<Counts, TrackError> {
-        let filter = query.whole(Some(self.clock().now()))?;
+        let at = self.clock().now();
+        let filter = query.whole(Asked::Visible { at })?;
         Ok(self.store().count(&filter)?)
     }
 
@@ -220,7 +222,7 @@ impl Tracker {
         self.change_run(id, Change::rerun())
     }
 
-    fn change_run(&self, id: RequestId, change: Change) -> Result<Applied, TrackError> {
+    pub(crate) fn change_run(&self, id: RequestId, change: Change) -> Result<Applied, TrackError> {
         change.check()?;
         let process = self.get(id)?;
         let guard = Guard::new().born(process.version().born).run(process.run());

@@ -1,5 +1,9 @@
 //! What becomes of an op.
 
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
 use crate::invalid::Invalid;
 use crate::module::ModuleStateKind;
 use crate::op::ChangeKind;
@@ -24,6 +28,8 @@ pub struct Applied {
     pub attempt: u32,
     /// Whether it changed anything.
     pub changed: bool,
+    /// Whether a wish to cancel the process stands in that state.
+    pub cancel_requested: bool,
 }
 
 /// Why an op changed nothing. Maps to HTTP 404 for `NotFound`, else to 409.
@@ -73,6 +79,23 @@ pub enum Rejection {
         given: u64,
         /// What there is.
         current: u64,
+    },
+    /// The op was made under a lease that has run out, was given back, or was taken over by another
+    /// worker's claim. Nothing revives it.
+    #[error("lease {given} has ended: claim the process again before going on with it")]
+    Fenced {
+        /// The token of the lease.
+        given: u64,
+        /// The token of the claim made last in this run, if there is one.
+        current: Option<u64>,
+    },
+    /// Another worker holds a lease on the process.
+    #[error("{worker} holds the process until {until}: claim it once that has run out")]
+    Held {
+        /// Who.
+        worker: Arc<str>,
+        /// When the lease runs out, unless it is renewed.
+        until: DateTime<Utc>,
     },
     /// The process has settled, and nothing more starts in it.
     #[error("the process is {status}: only a rerun, of a failed or cancelled one, reopens it")]
@@ -159,6 +182,12 @@ pub enum Illegality {
         /// The change.
         change: ChangeKind,
     },
+    /// Only the holder of a lease can renew it or give it back.
+    #[error("{change} changes a lease: guard it with the token of that lease")]
+    LeaseGuard {
+        /// The change.
+        change: ChangeKind,
+    },
     /// The op is wrong in itself.
     #[error(transparent)]
     Invalid(#[from] Invalid),
@@ -178,6 +207,7 @@ pub enum GuardKind {
     Run,
     Attempt,
     Revision,
+    Lease,
 }
 
 impl std::fmt::Display for GuardKind {
@@ -186,6 +216,7 @@ impl std::fmt::Display for GuardKind {
             GuardKind::Run => "run",
             GuardKind::Attempt => "attempt",
             GuardKind::Revision => "revision",
+            GuardKind::Lease => "lease",
         })
     }
 }

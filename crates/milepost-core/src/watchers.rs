@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -42,13 +42,58 @@ pub(crate) struct Watchers {
     changed: Condvar,
     /// How many seats are taken: lets writes pass without a lock while it is 0.
     taken: AtomicUsize,
+    /// How many leases listen: the same.
+    listening: AtomicUsize,
     interval_micros: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct Hall {
-    seats: HashMap<RequestId, Vec<Arc<Seat>>>,
+    parties: HashMap<RequestId, Party>,
     stopping: bool,
+}
+
+/// All that wait for one process.
+#[derive(Debug, Default, Clone)]
+struct Party {
+    seats: Vec<Arc<Seat>>,
+    ears: Vec<Arc<Ear>>,
+}
+
+impl Party {
+    fn is_empty(&self) -> bool {
+        self.seats.is_empty() && self.ears.is_empty()
+    }
+}
+
+/// How a lease hears that its process is to be cancelled.
+#[derive(Debug, Default)]
+pub(crate) struct Ear {
+    wished: AtomicBool,
+    /// The version of which it is known whether the wish stands in it.
+    known: Mutex<Option<Version>>,
+}
+
+impl Ear {
+    pub(crate) fn is_wished(&self) -> bool {
+        self.wished.load(Ordering::Relaxed)
+    }
+
+    /// A wish that was heard stays: only the end of the lease takes it back.
+    pub(crate) fn heard(&self, wished: bool) {
+        if wished {
+            self.wished.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn heard_at(&self, version: Version, wished: bool) {
+        *lock(&self.known) = Some(version);
+        self.heard(wished);
+    }
+
+    fn knows(&self, version: Version) -> bool {
+        self.is_wished() || *lock(&self.known) == Some(version)
+    }
 }
 
 /// Where one watcher waits for one process.
@@ -133,6 +178,7 @@ impl Watchers {
             hall: Mutex::default(),
             changed: Condvar::new(),
             taken: AtomicUsize::new(0),
+            listening: AtomicUsize::new(0),
             interval_micros: AtomicU64::new(0),
         };
         watchers.set_interval(DEFAULT_INTERVAL);
@@ -156,9 +202,10 @@ impl Watchers {
     pub(crate) fn sit(&self, id: RequestId) -> Arc<Seat> {
         let seat = Arc::<Seat>::default();
         lock(&self.hall)
-            .seats
+            .parties
             .entry(id)
             .or_default()
+            .seats
             .push(Arc::clone(&seat));
         self.taken.fetch_add(1, Ordering::SeqCst);
         self.changed.notify_all();
@@ -168,27 +215,58 @@ impl Watchers {
     /// Gives a seat back; again, it does nothing.
     pub(crate) fn leave(&self, id: RequestId, seat: &Arc<Seat>) {
         let mut hall = lock(&self.hall);
-        let Some(seats) = hall.seats.get_mut(&id) else {
+        let Some(party) = hall.parties.get_mut(&id) else {
             return;
         };
-        let Some(place) = seats.iter().position(|other| Arc::ptr_eq(other, seat)) else {
+        let is_this = |other: &Arc<Seat>| Arc::ptr_eq(other, seat);
+        let Some(place) = party.seats.iter().position(is_this) else {
             return;
         };
-        seats.swap_remove(place);
-        if seats.is_empty() {
-            hall.seats.remove(&id);
+        party.seats.swap_remove(place);
+        if party.is_empty() {
+            hall.parties.remove(&id);
         }
         drop(hall);
         self.taken.fetch_sub(1, Ordering::SeqCst);
     }
 
+    /// Lets a lease hear what is wished of its process, until it stops listening.
+    pub(crate) fn listen(&self, id: RequestId, ear: &Arc<Ear>) {
+        let mut hall = lock(&self.hall);
+        let party = hall.parties.entry(id).or_default();
+        party.ears.push(Arc::clone(ear));
+        drop(hall);
+        self.listening.fetch_add(1, Ordering::SeqCst);
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn stop_listening(&self, id: RequestId, ear: &Arc<Ear>) {
+        let mut hall = lock(&self.hall);
+        if let Some(party) = hall.parties.get_mut(&id) {
+            party.ears.retain(|other| !Arc::ptr_eq(other, ear));
+            if party.is_empty() {
+                hall.parties.remove(&id);
+            }
+        }
+        drop(hall);
+        self.listening.fetch_sub(1, Ordering::SeqCst);
+    }
+
     fn seats_of(&self, id: RequestId) -> Vec<Arc<Seat>> {
-        lock(&self.hall).seats.get(&id).cloned().unwrap_or_default()
+        let hall = lock(&self.hall);
+        let party = hall.parties.get(&id);
+        party.map(|party| party.seats.clone()).unwrap_or_default()
+    }
+
+    fn ears_of(&self, id: RequestId) -> Vec<Arc<Ear>> {
+        let hall = lock(&self.hall);
+        let party = hall.parties.get(&id);
+        party.map(|party| party.ears.clone()).unwrap_or_default()
     }
 
     /// Waits until somebody sits and the interval, and at least `rest`, has gone by; none once the tracker
     /// is going.
-    fn next_round(&self, rest: Duration) -> Option<Vec<(RequestId, Vec<Arc<Seat>>)>> {
+    fn next_round(&self, rest: Duration) -> Option<Vec<(RequestId, Party)>> {
         let began = Instant::now();
         let mut hall = lock(&self.hall);
         loop {
@@ -197,15 +275,15 @@ impl Watchers {
             }
             // The interval as it now is: it may be set while this waits.
             let left = self.interval().max(rest).saturating_sub(began.elapsed());
-            hall = if hall.seats.is_empty() {
+            hall = if hall.parties.is_empty() {
                 self.changed
                     .wait(hall)
                     .unwrap_or_else(PoisonError::into_inner)
             } else if left.is_zero() {
                 return Some(
-                    hall.seats
+                    hall.parties
                         .iter()
-                        .map(|(id, seats)| (*id, seats.clone()))
+                        .map(|(id, party)| (*id, party.clone()))
                         .collect(),
                 );
             } else {
@@ -283,19 +361,44 @@ impl Shared {
         }
     }
 
-    fn poll_some(&self, round: &[(RequestId, Vec<Arc<Seat>>)]) {
+    fn poll_some(&self, round: &[(RequestId, Party)]) {
         let ids = round.iter().map(|(id, _)| *id).collect::<Vec<_>>();
         let versions = self.store.versions(&ids);
         match versions.and_then(|versions| one_each(ids.len(), versions)) {
             Ok(versions) => {
                 let now = self.clock.now();
-                for ((_, seats), version) in round.iter().zip(versions) {
-                    for seat in seats {
+                let mut unheard = Vec::new();
+                for ((id, party), version) in round.iter().zip(versions) {
+                    for seat in &party.seats {
                         seat.compare(version, now);
                     }
+                    let knows = |version| party.ears.iter().all(|ear| ear.knows(version));
+                    if version.is_some_and(|version| !knows(version)) {
+                        unheard.push((*id, &party.ears));
+                    }
                 }
+                self.hear(&unheard);
             }
             Err(error) => tell_trouble(round, &error),
+        }
+    }
+
+    /// Reads what others have changed of processes that are held, and tells their leases. If it cannot be
+    /// read now, the next round does.
+    fn hear(&self, unheard: &[(RequestId, &Vec<Arc<Ear>>)]) {
+        let ids = unheard.iter().map(|(id, _)| *id).collect::<Vec<_>>();
+        if ids.is_empty() {
+            return;
+        }
+        let read = self.store.read_many(&ids);
+        if let Ok(read) = read.and_then(|read| one_each(ids.len(), read)) {
+            for ((_, ears), process) in unheard.iter().zip(read) {
+                if let Some(process) = process {
+                    let wished = process.cancel_requested().is_some();
+                    ears.iter()
+                        .for_each(|ear| ear.heard_at(process.version(), wished));
+                }
+            }
         }
     }
 
@@ -329,6 +432,15 @@ impl Shared {
         verdicts: &[Verdict],
         mut before: HashMap<RequestId, Arc<Process>>,
     ) {
+        if self.watchers.listening.load(Ordering::SeqCst) > 0 {
+            for (op, verdict) in ops.iter().zip(verdicts) {
+                if let Ok(applied) = verdict {
+                    for ear in self.watchers.ears_of(op.id) {
+                        ear.heard_at(applied.version, applied.cancel_requested);
+                    }
+                }
+            }
+        }
         if self.watchers.taken.load(Ordering::SeqCst) == 0 {
             return;
         }
@@ -388,8 +500,8 @@ fn passed_ending(process: Arc<Process>, ops: &[Op], verdicts: &[Verdict]) -> Opt
     ending
 }
 
-fn tell_trouble(round: &[(RequestId, Vec<Arc<Seat>>)], error: &StoreError) {
-    for seat in round.iter().flat_map(|(_, seats)| seats) {
+fn tell_trouble(round: &[(RequestId, Party)], error: &StoreError) {
+    for seat in round.iter().flat_map(|(_, party)| &party.seats) {
         seat.ring(|news| news.trouble = Some(error.clone()));
     }
 }
