@@ -191,7 +191,7 @@ impl Tracker {
     }
 
     /// The erasure stands, whatever becomes of the wipe.
-    fn wiped(&self, processes: usize) -> Erased {
+    pub(crate) fn wiped(&self, processes: usize) -> Erased {
         let wipe = match self.store().wipe(WipeLevel::Files) {
             Ok(wipe) => wipe,
             Err(error) => {

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::invalid::Invalid;
+use crate::invalid::{Field, Invalid};
+use crate::pipeline::Pipeline;
 
 macro_rules! id {
     ($name:ident, $what:literal) => {
@@ -84,7 +85,37 @@ id!(
     "Identifies the file that a process works on; several processes may share it."
 );
 
+/// The namespace of ids that are made of a key (RFC 9562, 5.5). It never changes, or keys would lose their
+/// processes.
+const KEYS: Uuid = Uuid::from_u128(0x6d69_6c65_706f_7374_2069_6465_6d70_6f74);
+
 impl RequestId {
+    /// The id of the process that [`NewProcess::idempotency_key`](crate::NewProcess::idempotency_key) begins.
+    ///
+    /// A UUIDv5 (RFC 9562) in the namespace `6d696c65-706f-7374-2069-64656d706f74`, of the length of the
+    /// pipeline's name in bytes (4 bytes, the highest first), the name, and the key. Whoever can guess the
+    /// key can work out the id.
+    ///
+    /// # Errors
+    ///
+    /// For a key that is empty, over 1 KiB, or holds control characters.
+    ///
+    /// ```
+    /// use milepost_core::{Pipeline, RequestId};
+    ///
+    /// let pipeline = Pipeline::new("invoice-ocr", ["ocr", "parser"])?;
+    /// let id = RequestId::of_key(&pipeline, "upload 4711")?;
+    /// assert_eq!(id.to_string(), "89848d58-b04f-5390-a80d-f0735762d0ca");
+    /// # Ok::<(), milepost_core::Invalid>(())
+    /// ```
+    pub fn of_key(pipeline: &Pipeline, key: &str) -> Result<Self, Invalid> {
+        Field::IdempotencyKey.check(key)?;
+        let name = pipeline.name().as_bytes();
+        let length = u32::try_from(name.len()).expect("a name has at most 128 bytes");
+        let named = [&length.to_be_bytes(), name, key.as_bytes()].concat();
+        Ok(RequestId(Uuid::new_v5(&KEYS, &named)))
+    }
+
     /// The id of one status call: random, since it names nothing that could be looked up.
     pub(crate) fn of_call(clock: &dyn Clock) -> Self {
         RequestId(uuid::Builder::from_random_bytes(clock.random().to_be_bytes()).into_uuid())

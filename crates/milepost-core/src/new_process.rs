@@ -32,6 +32,7 @@ use crate::update::Expiry;
 pub struct NewProcess {
     pipeline: Pipeline,
     request_id: Option<RequestId>,
+    key: Option<String>,
     file_id: Option<FileId>,
     file_name: Option<String>,
     extension: Option<String>,
@@ -47,6 +48,7 @@ impl NewProcess {
         NewProcess {
             pipeline: pipeline.clone(),
             request_id: None,
+            key: None,
             file_id: None,
             file_name: None,
             extension: None,
@@ -65,6 +67,31 @@ impl NewProcess {
     pub fn request_id(self, id: RequestId) -> Self {
         NewProcess {
             request_id: Some(id),
+            ..self
+        }
+    }
+
+    /// Begins it once for this key, however often and wherever it is begun: 1 byte to 1 KiB, no control
+    /// characters.
+    ///
+    /// The process's id is made of the pipeline's name and the key, see [`RequestId::of_key`]. So the same key
+    /// gives the process that is there, by the rule of [`request_id`](NewProcess::request_id), on every store
+    /// and from every machine; the key itself is kept nowhere. Once that process was erased or has expired,
+    /// the key begins a new one. A key and an id of the host's own exclude each other.
+    ///
+    /// ```
+    /// # use milepost_core::{NewProcess, Pipeline, TrackError, Tracker};
+    /// fn submit(tracker: &Tracker, pipeline: &Pipeline, upload: &str) -> Result<(), TrackError> {
+    ///     let process = tracker.begin(NewProcess::new(pipeline).idempotency_key(upload))?;
+    ///     if process.is_new() {
+    ///         // Nobody has submitted it before: set the work going.
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn idempotency_key(self, key: &str) -> Self {
+        NewProcess {
+            key: Some(key.into()),
             ..self
         }
     }
@@ -138,6 +165,12 @@ impl NewProcess {
         if expires_at.is_some_and(|expiry| expiry <= now) {
             return Err(Invalid::AlreadyExpired);
         }
+        let id = match (self.request_id, &self.key) {
+            (Some(_), Some(_)) => return Err(Invalid::KeyAndId),
+            (Some(id), None) => id,
+            (None, Some(key)) => RequestId::of_key(&self.pipeline, key)?,
+            (None, None) => RequestId::new_v7(clock),
+        };
         let extension = self
             .extension
             .as_deref()
@@ -165,7 +198,6 @@ impl NewProcess {
             given_file_id: self.file_id,
             expires_at,
         };
-        let id = self.request_id.unwrap_or_else(|| RequestId::new_v7(clock));
         let op = Op::new(id, now, Change::Create(Box::new(creation)));
         op.change.check()?;
         Ok(op)

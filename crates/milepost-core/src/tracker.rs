@@ -1,8 +1,9 @@
 //! The handle that applications use.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use crate::claim::ReapPolicy;
 use crate::clock::{Clock, SystemClock};
 use crate::cursor::Cursor;
 use crate::error::TrackError;
@@ -15,7 +16,9 @@ use crate::op::{Change, Guard, Op};
 use crate::process::Process;
 use crate::query::{Asked, Page, Query};
 use crate::report::{NotFoundReport, StatusReport};
+use crate::retention::RetentionPolicy;
 use crate::store::{StatusStore, StoreError, StoreErrorKind, Wipe, WipeLevel, one_each};
+use crate::tend::Chores;
 use crate::update::Update;
 use crate::verdict::{Applied, Rejection, Verdict};
 use crate::watchers::{Poller, Watchers};
@@ -71,6 +74,8 @@ pub(crate) struct Shared {
     pub(crate) store: Box<dyn StatusStore>,
     pub(crate) clock: Box<dyn Clock>,
     pub(crate) watchers: Watchers,
+    /// What `tend` is to do.
+    pub(crate) chores: RwLock<Chores>,
 }
 
 impl Tracker {
@@ -85,6 +90,7 @@ impl Tracker {
             store: Box::new(store),
             clock: Box::new(clock),
             watchers: Watchers::new(),
+            chores: RwLock::default(),
         });
         Tracker {
             inner: Arc::new(Inner {
@@ -103,6 +109,34 @@ impl Tracker {
     pub fn poll_interval(self, interval: Duration) -> Self {
         self.inner.shared.watchers.set_interval(interval);
         self
+    }
+
+    /// How long [`tend`](Tracker::tend) keeps what has settled; for ever unless given. It holds for all clones.
+    #[must_use]
+    pub fn retention(self, policy: RetentionPolicy) -> Self {
+        self.set_chores(|chores| chores.retention = policy);
+        self
+    }
+
+    /// What [`tend`](Tracker::tend) does with processes whose leases have run out; nothing unless given. It
+    /// holds for all clones.
+    #[must_use]
+    pub fn reaping(self, policy: ReapPolicy) -> Self {
+        self.set_chores(|chores| chores.reaping = Some(policy));
+        self
+    }
+
+    fn set_chores(&self, set: impl FnOnce(&mut Chores)) {
+        let chores = &self.inner.shared.chores;
+        set(&mut chores.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(crate) fn chores(&self) -> Chores {
+        let chores = &self.inner.shared.chores;
+        chores
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Begins a process, and answers the handle to report its work with.
