@@ -94,6 +94,46 @@
 //! rerun the process or retried the module, an old handle is [`Stale`](Rejection::Stale), so that a
 //! worker that was given up cannot write into the work of its successor.
 //!
+//! # Several workers
+//!
+//! Where several workers may take up the same process, each claims it first. A [`Lease`] lasts for some time and can be
+//! renewed; while it lasts nobody else gets one. Its handles are the same as above, and write only under it: what a
+//! worker still sends after its lease has ended is [`Fenced`](Rejection::Fenced).
+//!
+//! ```
+//! # use milepost::{MemoryStore, NewProcess, Pipeline, Tracker};
+//! use milepost::{Progress, Rejection, TrackError};
+//! use std::time::Duration;
+//!
+//! # let tracker = Tracker::new(MemoryStore::new());
+//! # let pipeline = Pipeline::new("invoice-ocr", ["ocr", "parser"])?;
+//! # let id = tracker.begin(NewProcess::new(&pipeline))?.request_id();
+//! let lease = tracker.claim(id, "worker 7", Duration::from_secs(60))?;
+//! let other = tracker.claim(id, "worker 8", Duration::from_secs(60));
+//! assert!(matches!(other, Err(TrackError::Rejected(Rejection::Held { .. }))));
+//!
+//! let module = lease.module(1)?;
+//! let reporter = module.reporter(); // for progress that comes often: it never waits
+//! for page in 1..=300 {
+//!     reporter.set(Progress::of(page, 300).unit("pages"));
+//! }
+//! lease.renew()?; // now and then
+//! if lease.cancel_requested() {
+//!     lease.cancel("stopped as asked")?;
+//! }
+//! module.complete()?; // what was reported last is written first
+//! # Ok::<(), TrackError>(())
+//! ```
+//!
+//! | to | call |
+//! |---|---|
+//! | begin once what may be submitted twice | [`NewProcess::idempotency_key`] |
+//! | ask a worker to stop | [`Tracker::request_cancel`]; [`Tracker::cancel`] does not ask |
+//! | find what dead workers left | [`Query::stalled`], [`Counts::stalled`] |
+//! | fail it, or give it to others | [`Tracker::reap`] |
+//! | know why a process is where it is | [`Tracker::explain`] |
+//! | keep a store small, and do all of this now and then | [`Tracker::retention`], [`Tracker::tend_every`] |
+//!
 //! # Asking
 //!
 //! | to | call |
