@@ -2,6 +2,7 @@
 
 pub mod limits;
 
+mod background;
 mod clock;
 mod cursor;
 mod describe;

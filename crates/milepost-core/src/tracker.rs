@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::background::Background;
 use crate::clock::{Clock, SystemClock};
 use crate::cursor::Cursor;
 use crate::error::TrackError;
@@ -18,7 +19,7 @@ use crate::report::{NotFoundReport, StatusReport};
 use crate::store::{StatusStore, StoreError, StoreErrorKind, Wipe, WipeLevel, one_each};
 use crate::update::Update;
 use crate::verdict::{Applied, Rejection, Verdict};
-use crate::watchers::{Poller, Watchers};
+use crate::watchers::Watchers;
 use crate::{limits, time};
 
 /// Tracks processes: owns a store and a clock.
@@ -60,8 +61,7 @@ pub struct Tracker {
 /// The last clone that goes takes the poller along, and then the store.
 #[derive(Debug)]
 struct Inner {
-    /// Declared first: its thread is joined before the store is let go.
-    poller: Poller,
+    poller: Background,
     shared: Arc<Shared>,
 }
 
@@ -88,7 +88,7 @@ impl Tracker {
         });
         Tracker {
             inner: Arc::new(Inner {
-                poller: Poller::new(),
+                poller: Background::default(),
                 shared,
             }),
         }
@@ -309,7 +309,10 @@ impl Tracker {
     }
 
     pub(crate) fn start_polling(&self) -> Result<(), StoreError> {
-        self.inner.poller.start(&self.inner.shared)
+        let shared = &self.inner.shared;
+        self.inner
+            .poller
+            .start("milepost-poller", shared, Shared::poll)
     }
 }
 
@@ -327,6 +330,7 @@ impl Shared {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.poller.stop(&self.shared.watchers);
+        self.shared.watchers.stop();
+        self.poller.join();
     }
 }
