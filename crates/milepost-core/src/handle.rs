@@ -1,16 +1,20 @@
 //! Handles: what a worker holds while it works on a process.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::error::TrackError;
 use crate::file::File;
 use crate::id::{FileId, RequestId};
+use crate::invalid::Invalid;
+use crate::lane::{LaneKey, Source};
+use crate::lanes::LaneHold;
 use crate::lease::Hold;
 use crate::op::{Change, Guard, Op};
 use crate::pipeline::Pipeline;
 use crate::process::Process;
 use crate::report::{Receipt, StatusReport};
+use crate::reporter::Reporter;
 use crate::tracker::Tracker;
 use crate::verdict::Applied;
 use crate::work::{Failure, Progress};
@@ -40,6 +44,8 @@ struct Seen {
     attempts: Box<[AtomicU32]>,
     /// The lease that its ops carry.
     hold: Option<Arc<Hold>>,
+    /// Held from the first reporter on until the last handle goes, so that no rejection is lost.
+    lane: OnceLock<Arc<LaneHold>>,
 }
 
 impl ProcessHandle {
@@ -60,6 +66,7 @@ impl ProcessHandle {
             file: creation.file.clone(),
             attempts,
             hold: None,
+            lane: OnceLock::new(),
         };
         ProcessHandle {
             tracker: tracker.clone(),
@@ -92,6 +99,7 @@ impl ProcessHandle {
             file: process.file().clone(),
             attempts,
             hold,
+            lane: OnceLock::new(),
         };
         ProcessHandle {
             tracker: tracker.clone(),
@@ -148,6 +156,9 @@ impl ProcessHandle {
 
     /// Cancels the process, in the run that this handle saw.
     ///
+    /// What [reporters](Reporter) have pending is written along with it; what is refused of that shows
+    /// nowhere here.
+    ///
     /// # Errors
     ///
     /// [`Settled`](crate::Rejection::Settled) if it is complete or has failed;
@@ -157,7 +168,7 @@ impl ProcessHandle {
             .tracker
             .checked_op(self.seen.request_id, Change::cancel(reason))?;
         let guard = self.hold_guard().run(self.seen.run);
-        let applied = self.tracker.write_one(&op.guarded(guard))?;
+        let applied = self.tracker.write_in_turn(&op.guarded(guard))?;
         self.note(&applied);
         Ok(applied)
     }
@@ -187,6 +198,10 @@ impl ProcessHandle {
 /// Cheap to clone; clones are one handle. Every call is guarded: sent again after a lost answer it
 /// changes nothing twice, and once another has retried the module or rerun the process it is
 /// [`Stale`](crate::Rejection::Stale).
+///
+/// There are two lanes. Transitions and [`progress`](ModuleHandle::progress) are durable when they answer;
+/// what a [`reporter`](ModuleHandle::reporter) is told is written a few times a second, and before the next
+/// transition. If it was refused, that transition answers why and is not made.
 #[derive(Debug, Clone)]
 pub struct ModuleHandle {
     process: ProcessHandle,
@@ -227,6 +242,8 @@ impl ModuleHandle {
     }
 
     /// Reports how far it is; starts it if it is pending.
+    ///
+    /// Takes the place of what a [`reporter`](ModuleHandle::reporter) has pending.
     ///
     /// # Errors
     ///
@@ -270,28 +287,69 @@ impl ModuleHandle {
     /// }
     /// ```
     pub fn retry(&self, failure: Failure) -> Result<Applied, TrackError> {
-        let (tried, applied) = self.send_in_attempt(Change::retry(self.position(), failure))?;
+        let guard = self.guard();
+        let applied = self.send_guarded(Change::retry(self.position(), failure), guard)?;
         // Exactly one more, not what the answer says: if the answer to an earlier sending was lost, others
         // may have gone further, and then this handle is stale.
-        let next = tried.saturating_add(1);
+        let next = guard.attempt.map_or(0, |tried| tried.saturating_add(1));
         self.attempt.fetch_max(next, Ordering::Relaxed);
         self.process.seen.attempts[self.index].fetch_max(next, Ordering::Relaxed);
         Ok(applied)
     }
 
-    fn send(&self, change: Change) -> Result<Applied, TrackError> {
-        self.send_in_attempt(change).map(|(_, applied)| applied)
+    /// The second lane: progress that is not waited for, and of which the newest value is written a few
+    /// times a second. See [`Reporter`].
+    ///
+    /// ```
+    /// # use milepost_core::{ModuleHandle, Progress, TrackError};
+    /// fn count(module: &ModuleHandle, lines: impl Iterator<Item = String>) -> Result<(), TrackError> {
+    ///     let reporter = module.reporter();
+    ///     for (done, _line) in (1..).zip(lines) {
+    ///         reporter.set(Progress::unbounded(done).unit("lines"));
+    ///     }
+    ///     module.complete().map(drop)
+    /// }
+    /// ```
+    #[must_use]
+    pub fn reporter(&self) -> Reporter {
+        let seen = &self.process.seen;
+        let tracker = &self.process.tracker;
+        let key = LaneKey::new(seen.request_id, seen.born);
+        let lane = seen
+            .lane
+            .get_or_init(|| Arc::new(tracker.lanes().hold(key)));
+        // Without the thread transitions write what is pending, and the next reporter tries again.
+        let _ = tracker.start_reporting();
+        Reporter::new(self, Arc::clone(lane))
     }
 
-    /// Sends a change, guarded with the attempt that it also answers.
-    fn send_in_attempt(&self, change: Change) -> Result<(u32, Applied), TrackError> {
+    /// The op of a report, and whose it is: what [`progress`](ModuleHandle::progress) would send.
+    pub(crate) fn report(&self, progress: Progress) -> (Source, Result<Op, Invalid>) {
+        let guard = self.guard();
+        let change = Change::progress(self.position(), progress);
         let tracker = &self.process.tracker;
-        let seen = &self.process.seen;
-        let op = tracker.checked_op(seen.request_id, change)?;
-        let attempt = self.attempt.load(Ordering::Relaxed);
-        let guard = self.process.hold_guard().run(seen.run).attempt(attempt);
-        let applied = tracker.write_one(&op.guarded(guard))?;
+        let op = tracker.checked_op(self.process.seen.request_id, change);
+        let source = Source::new(self.position(), guard);
+        (source, op.map(|op| op.guarded(guard)))
+    }
+
+    fn send(&self, change: Change) -> Result<Applied, TrackError> {
+        self.send_guarded(change, self.guard())
+    }
+
+    /// Sends a change, after what is pending in the second lane.
+    fn send_guarded(&self, change: Change, guard: Guard) -> Result<Applied, TrackError> {
+        let tracker = &self.process.tracker;
+        let op = tracker.checked_op(self.process.seen.request_id, change)?;
+        let applied = tracker.write_in_turn(&op.guarded(guard))?;
         self.process.note(&applied);
-        Ok((attempt, applied))
+        Ok(applied)
+    }
+
+    /// What must hold for all that this handle and its reporters send.
+    fn guard(&self) -> Guard {
+        let seen = &self.process.seen;
+        let attempt = self.attempt.load(Ordering::Relaxed);
+        self.process.hold_guard().run(seen.run).attempt(attempt)
     }
 }

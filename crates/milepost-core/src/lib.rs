@@ -2,6 +2,7 @@
 
 pub mod limits;
 
+mod background;
 mod claim;
 mod clock;
 mod cursor;
@@ -10,11 +11,14 @@ mod erase;
 mod error;
 mod file;
 mod filter;
+mod flush;
 mod form;
 mod guard;
 mod handle;
 mod id;
 mod invalid;
+mod lane;
+mod lanes;
 mod laws;
 mod lease;
 mod leases;
@@ -30,6 +34,7 @@ mod query;
 mod reap;
 mod record;
 mod report;
+mod reporter;
 mod retention;
 mod size;
 mod store;
@@ -64,6 +69,7 @@ pub use query::{Page, Query};
 pub use reap::Reaped;
 pub use record::{RECORD_VERSION, RecordError};
 pub use report::{FailureStatus, ModuleFlags, NotFoundReport, Receipt, StatusReport};
+pub use reporter::Reporter;
 pub use retention::{Keep, RetentionPolicy};
 pub use store::{StatusStore, StoreError, StoreErrorKind, Wipe, WipeLevel};
 pub use tend::{Tended, Tending};

@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use crate::background::Background;
 use crate::claim::ReapPolicy;
 use crate::clock::{Clock, SystemClock};
 use crate::cursor::Cursor;
@@ -10,6 +11,7 @@ use crate::error::TrackError;
 use crate::handle::ProcessHandle;
 use crate::id::RequestId;
 use crate::invalid::Invalid;
+use crate::lanes::Lanes;
 use crate::listing::Counts;
 use crate::new_process::NewProcess;
 use crate::op::{Change, Guard, Op};
@@ -21,7 +23,7 @@ use crate::store::{StatusStore, StoreError, StoreErrorKind, Wipe, WipeLevel, one
 use crate::tend::Chores;
 use crate::update::Update;
 use crate::verdict::{Applied, Rejection, Verdict};
-use crate::watchers::{Poller, Watchers};
+use crate::watchers::Watchers;
 use crate::{limits, time};
 
 /// Tracks processes: owns a store and a clock.
@@ -60,15 +62,15 @@ pub struct Tracker {
     inner: Arc<Inner>,
 }
 
-/// The last clone that goes takes the poller along, and then the store.
+/// The last clone that goes takes the threads along, and then the store.
 #[derive(Debug)]
 struct Inner {
-    /// Declared first: its thread is joined before the store is let go.
-    poller: Poller,
+    poller: Background,
+    reporter: Background,
     shared: Arc<Shared>,
 }
 
-/// What the tracker and its poller share.
+/// What the tracker and its threads share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) store: Box<dyn StatusStore>,
@@ -76,6 +78,7 @@ pub(crate) struct Shared {
     pub(crate) watchers: Watchers,
     /// What `tend` is to do.
     pub(crate) chores: RwLock<Chores>,
+    pub(crate) lanes: Arc<Lanes>,
 }
 
 impl Tracker {
@@ -91,10 +94,12 @@ impl Tracker {
             clock: Box::new(clock),
             watchers: Watchers::new(),
             chores: RwLock::default(),
+            lanes: Arc::new(Lanes::new()),
         });
         Tracker {
             inner: Arc::new(Inner {
-                poller: Poller::new(),
+                poller: Background::default(),
+                reporter: Background::default(),
                 shared,
             }),
         }
@@ -137,6 +142,17 @@ impl Tracker {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// How long a process that [reporters](crate::Reporter) report on is left in peace between two writes:
+    /// 250 ms unless given, and at least 1 ms.
+    ///
+    /// What is reported meanwhile is pending, the newest value of each module. It holds at once and for
+    /// all clones. Transitions, and [`progress`](crate::ModuleHandle::progress), wait for no interval.
+    #[must_use]
+    pub fn report_interval(self, interval: Duration) -> Self {
+        self.lanes().set_interval(interval);
+        self
     }
 
     /// Begins a process, and answers the handle to report its work with.
@@ -260,7 +276,7 @@ impl Tracker {
         change.check()?;
         let process = self.get(id)?;
         let guard = Guard::new().born(process.version().born).run(process.run());
-        self.write_one(&self.checked_op(id, change)?.guarded(guard))
+        self.write_in_turn(&self.checked_op(id, change)?.guarded(guard))
     }
 
     /// Replaces what is known of a process's file, or its expiry.
@@ -296,13 +312,7 @@ impl Tracker {
     /// Each op is judged apart: a rejected one spoils nothing else. `Err` means that nothing was kept,
     /// unless its kind is [`OutcomeUnknown`](StoreErrorKind::OutcomeUnknown).
     pub fn apply(&self, ops: &[Op]) -> Result<Vec<Verdict>, TrackError> {
-        let watched = self.inner.shared.before_write(ops)?;
-        let verdicts = self.store().write(ops)?;
-        // What such a store has kept is anybody's guess.
-        let verdicts = one_each(ops.len(), verdicts)
-            .map_err(|wrong| StoreError::new(StoreErrorKind::OutcomeUnknown, wrong))?;
-        self.inner.shared.after_write(ops, &verdicts, watched);
-        Ok(verdicts)
+        Ok(self.inner.shared.apply(ops)?)
     }
 
     pub(crate) fn write_one(&self, op: &Op) -> Result<Applied, TrackError> {
@@ -344,12 +354,37 @@ impl Tracker {
         &self.inner.shared.watchers
     }
 
+    pub(crate) fn lanes(&self) -> &Arc<Lanes> {
+        &self.inner.shared.lanes
+    }
+
+    pub(crate) fn start_reporting(&self) -> Result<(), StoreError> {
+        let shared = &self.inner.shared;
+        self.inner
+            .reporter
+            .start("milepost-reporter", shared, Shared::report)
+    }
+
     pub(crate) fn start_polling(&self) -> Result<(), StoreError> {
-        self.inner.poller.start(&self.inner.shared)
+        let shared = &self.inner.shared;
+        self.inner
+            .poller
+            .start("milepost-poller", shared, Shared::poll)
     }
 }
 
 impl Shared {
+    /// Writes, and wakes who watches.
+    pub(crate) fn apply(&self, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
+        let watched = self.before_write(ops)?;
+        let verdicts = self.store.write(ops)?;
+        // What such a store has kept is anybody's guess.
+        let verdicts = one_each(ops.len(), verdicts)
+            .map_err(|wrong| StoreError::new(StoreErrorKind::OutcomeUnknown, wrong))?;
+        self.after_write(ops, &verdicts, watched);
+        Ok(verdicts)
+    }
+
     /// The process, unless it has expired by the tracker's clock.
     pub(crate) fn read_visible(&self, id: RequestId) -> Result<Option<Arc<Process>>, StoreError> {
         let process = self.store.read(id)?;
@@ -363,6 +398,12 @@ impl Shared {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.poller.stop(&self.shared.watchers);
+        self.shared.lanes.stop();
+        // If there never was a thread, for want of one.
+        if !self.reporter.join() {
+            self.shared.write_rest();
+        }
+        self.shared.watchers.stop();
+        self.poller.join();
     }
 }

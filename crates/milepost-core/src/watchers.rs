@@ -6,13 +6,13 @@
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
+use crate::background::{Interval, lock};
 use crate::id::RequestId;
 use crate::limits;
 use crate::op::{Change, ChangeKind, Op};
@@ -24,15 +24,9 @@ use crate::verdict::{Rejection, Verdict};
 /// Polling takes at most one part in this many of the poller's time.
 const DUTY: u32 = 20;
 const DEFAULT_INTERVAL: Duration = Duration::from_millis(100);
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
 
 /// How a watched process ended, which the watcher must not miss.
 pub(crate) type Ending = Result<Arc<Process>, Rejection>;
-
-/// A lock that a panicking holder leaves usable: what these locks guard is never half-changed.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// All seats of a tracker.
 #[derive(Debug)]
@@ -44,7 +38,7 @@ pub(crate) struct Watchers {
     taken: AtomicUsize,
     /// How many leases listen: the same.
     listening: AtomicUsize,
-    interval_micros: AtomicU64,
+    interval: Interval,
 }
 
 #[derive(Debug, Default)]
@@ -174,28 +168,24 @@ impl Seat {
 
 impl Watchers {
     pub(crate) fn new() -> Self {
-        let watchers = Watchers {
+        Watchers {
             hall: Mutex::default(),
             changed: Condvar::new(),
             taken: AtomicUsize::new(0),
             listening: AtomicUsize::new(0),
-            interval_micros: AtomicU64::new(0),
-        };
-        watchers.set_interval(DEFAULT_INTERVAL);
-        watchers
+            interval: Interval::new(DEFAULT_INTERVAL),
+        }
     }
 
     pub(crate) fn set_interval(&self, interval: Duration) {
-        let interval = interval.max(SHORTEST_INTERVAL);
-        let micros = u64::try_from(interval.as_micros()).unwrap_or(u64::MAX);
-        self.interval_micros.store(micros, Ordering::Relaxed);
+        self.interval.set(interval);
         // Under the lock, so that a poller about to sleep for the old interval does not miss it.
         drop(lock(&self.hall));
         self.changed.notify_all();
     }
 
     pub(crate) fn interval(&self) -> Duration {
-        Duration::from_micros(self.interval_micros.load(Ordering::Relaxed))
+        self.interval.get()
     }
 
     /// Takes a seat; the caller reads after this.
@@ -295,52 +285,16 @@ impl Watchers {
         }
     }
 
-    fn stop(&self) {
+    /// Tells the poller to end.
+    pub(crate) fn stop(&self) {
         lock(&self.hall).stopping = true;
         self.changed.notify_all();
     }
 }
 
-/// The one thread that asks the store for changes by others. It starts when somebody first has to wait.
-#[derive(Debug)]
-pub(crate) struct Poller {
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-impl Poller {
-    pub(crate) fn new() -> Self {
-        Poller {
-            thread: Mutex::new(None),
-        }
-    }
-
-    pub(crate) fn start(&self, shared: &Arc<Shared>) -> Result<(), StoreError> {
-        let mut thread = lock(&self.thread);
-        if thread.is_none() {
-            let shared = Arc::clone(shared);
-            let builder = std::thread::Builder::new().name("milepost-poller".to_owned());
-            let spawned = builder.spawn(move || shared.poll());
-            *thread =
-                Some(spawned.map_err(|error| StoreError::new(StoreErrorKind::Unavailable, error))?);
-        }
-        Ok(())
-    }
-
-    /// Ends the thread, and waits until it has let the store go.
-    pub(crate) fn stop(&self, watchers: &Watchers) {
-        watchers.stop();
-        let thread = lock(&self.thread).take();
-        if let Some(thread) = thread
-            && thread.thread().id() != std::thread::current().id()
-        {
-            // It ends in a panic only if a store's drop does, which is then that store's to report.
-            let _ = thread.join();
-        }
-    }
-}
-
 impl Shared {
-    fn poll(&self) {
+    /// What the poller does, until the tracker goes.
+    pub(crate) fn poll(&self) {
         let mut rest = Duration::ZERO;
         while let Some(round) = self.watchers.next_round(rest) {
             let began = Instant::now();

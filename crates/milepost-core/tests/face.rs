@@ -19,9 +19,9 @@ use milepost_core::{
     GuardKind, Illegality, Indexed, Invalid, Listing, ManualClock, Module, ModuleFlags,
     ModuleHandle, ModuleState, ModuleStateKind, NewProcess, NotFoundReport, Op, Order,
     OverallStatus, Page, Pipeline, Place, Process, ProcessHandle, Progress, Query, Receipt,
-    RecordError, Rejection, RequestId, StatusReport, StatusStore, StoreError, StoreErrorKind,
-    SystemClock, Tag, Term, TimeRange, TrackError, Tracker, Update, Updated, Verdict, Version,
-    Watch, Wipe, WipeLevel, limits,
+    RecordError, Rejection, Reporter, RequestId, StatusReport, StatusStore, StoreError,
+    StoreErrorKind, SystemClock, Tag, Term, TimeRange, TrackError, Tracker, Update, Updated,
+    Verdict, Version, Watch, Wipe, WipeLevel, limits,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -65,6 +65,7 @@ fn the_tracker() {
     let _: fn(MapStore, ManualClock) -> Tracker = Tracker::with_clock;
     let _: fn(MapStore, Arc<dyn Clock>) -> Tracker = Tracker::with_clock;
     let _: fn(Tracker, Duration) -> Tracker = Tracker::poll_interval;
+    let _: fn(Tracker, Duration) -> Tracker = Tracker::report_interval;
     let _: fn(&Tracker, NewProcess) -> Track<ProcessHandle> = Tracker::begin;
     let _: fn(&Tracker, RequestId) -> Track<ProcessHandle> = Tracker::process;
     let _: fn(&Tracker, RequestId) -> Track<StatusReport> = Tracker::process_status;
@@ -107,6 +108,8 @@ fn handles() {
     let _: [fn(&ModuleHandle, Failure) -> Track<Applied>; 2] =
         [ModuleHandle::fail, ModuleHandle::retry];
     let _: fn(&ModuleHandle, &str) -> Track<Applied> = ModuleHandle::skip;
+    let _: fn(&ModuleHandle) -> Reporter = ModuleHandle::reporter;
+    let _: fn(&Reporter, Progress) = Reporter::set;
 
     let (tracker, _) = common::tracker();
     let process = tracker.begin(common::new(&chain(2))).unwrap();
@@ -409,6 +412,7 @@ fn data_is_debug_and_clone_and_values_compare() {
     is_data::<Tracker>();
     is_data::<ProcessHandle>();
     is_data::<ModuleHandle>();
+    is_data::<Reporter>();
     is_data::<ManualClock>();
     is_data::<SystemClock>();
     is_data::<StoreError>();

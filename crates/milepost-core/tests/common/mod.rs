@@ -3,6 +3,7 @@
 
 pub(crate) mod random;
 pub(crate) mod store;
+pub(crate) mod work;
 
 use std::sync::Arc;
 

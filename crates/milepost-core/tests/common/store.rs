@@ -31,6 +31,8 @@ pub(crate) struct MapStore {
     map: Mutex<Map>,
     script: Mutex<Option<Arc<Script>>>,
     calls: [AtomicUsize; 7],
+    /// The ops of each write that was tried, if it is a store that keeps them.
+    tried: Option<Mutex<Vec<Vec<Op>>>>,
     /// How many ids each poll asked for.
     polled: Mutex<Vec<usize>>,
     /// Told when the store is closed.
@@ -55,6 +57,19 @@ impl MapStore {
         let mut store = MapStore::default();
         store.closed = Some(Arc::clone(closed));
         store
+    }
+
+    /// A store that keeps the ops of each write, also of those that a script fails.
+    pub(crate) fn noting() -> Self {
+        let mut store = MapStore::default();
+        store.tried = Some(Mutex::default());
+        store
+    }
+
+    /// The ops of each write that was tried, in order, the last of which may be under way.
+    pub(crate) fn tried(&self) -> Vec<Vec<Op>> {
+        let tried = self.tried.as_ref().expect("the store was made to note");
+        tried.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn polled(&self) -> Vec<usize> {
@@ -117,6 +132,10 @@ impl Drop for MapStore {
 
 impl StatusStore for MapStore {
     fn write(&self, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
+        if let Some(tried) = &self.tried {
+            let mut tried = tried.lock().unwrap_or_else(PoisonError::into_inner);
+            tried.push(ops.to_vec());
+        }
         self.enter(Call::Write)?;
         milepost_core::limits::check_batch(ops)?;
         Ok(ops.iter().map(|op| self.raw(op)).collect())
