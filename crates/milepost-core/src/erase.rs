@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use crate::error::TrackError;
 use crate::filter::{Filter, Term};
+use crate::guard::Guard;
 use crate::id::{FileId, RequestId};
 use crate::listing::{Listing, Order};
-use crate::op::{Change, Guard, Op};
+use crate::op::{Change, Op};
 use crate::process::Process;
 use crate::query::{Asked, Query};
 use crate::store::{StoreError, StoreErrorKind, Wipe, WipeLevel};

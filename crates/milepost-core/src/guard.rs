@@ -1,11 +1,84 @@
-//! Guards: whether an op meets the state that it was made for.
+//! Guards: what an op asks for, and whether it meets the state that it was made for.
 
-use crate::machine::is_up_to_date;
 use crate::module::{AttemptEnd, Module, ModuleState};
 use crate::op::{Change, Op};
 use crate::process::{OverallStatus, Process};
 use crate::verdict::{GuardKind, Illegality, Rejection};
 use crate::{leases, time};
+
+/// What must hold for an op to apply; what is not given is not checked.
+///
+/// A guard makes sending again safe: an op whose guard has passed changes nothing. What it takes is
+/// `born`, and with it `attempt` on a change of a module, `run` on cancel, its request and rerun, `revision`
+/// on update and claim, `lease` on renew and release. A reap names its claim itself.
+/// Guards on a creation are ignored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Guard {
+    /// The process is the one that was born with this mark.
+    pub born: Option<u64>,
+    /// The process is in this run.
+    pub run: Option<u32>,
+    /// The module is in this attempt; only for a change of a module.
+    pub attempt: Option<u32>,
+    /// The process is at this revision.
+    pub revision: Option<u64>,
+    /// The process is held under the lease of this token, which has not run out by the op's time.
+    pub lease: Option<u64>,
+}
+
+impl Guard {
+    /// A guard that lets everything pass.
+    #[must_use]
+    pub fn new() -> Self {
+        Guard::default()
+    }
+
+    /// Asks for the process that was born with this mark, see [`Version::born`](crate::Version::born).
+    #[must_use]
+    pub fn born(self, born: u64) -> Self {
+        Guard {
+            born: Some(born),
+            ..self
+        }
+    }
+
+    /// Asks for this run of the process.
+    #[must_use]
+    pub fn run(self, run: u32) -> Self {
+        Guard {
+            run: Some(run),
+            ..self
+        }
+    }
+
+    /// Asks for this attempt of the module.
+    #[must_use]
+    pub fn attempt(self, attempt: u32) -> Self {
+        Guard {
+            attempt: Some(attempt),
+            ..self
+        }
+    }
+
+    /// Asks for this revision of the process.
+    #[must_use]
+    pub fn revision(self, revision: u64) -> Self {
+        Guard {
+            revision: Some(revision),
+            ..self
+        }
+    }
+
+    /// Asks for the lease of this token, see [`Claim::token`](crate::Claim::token).
+    #[must_use]
+    pub fn lease(self, token: u64) -> Self {
+        Guard {
+            lease: Some(token),
+            ..self
+        }
+    }
+}
 
 /// Whether the op may be judged by the table: `false` if it was overtaken and its effect stands.
 ///
@@ -169,7 +242,7 @@ fn effect_stands(op: &Op, process: &Process, module: Option<&Module>) -> bool {
                     OverallStatus::Ongoing | OverallStatus::Complete
                 )
         }
-        (Change::Update(update), _) => is_up_to_date(process, update, time::to_micros(op.at)),
+        (Change::Update(update), _) => update.is_up_to_date(process, time::to_micros(op.at)),
         (Change::Claim { mark, .. }, _) => leases::is_claimed(process, *mark),
         (Change::Renew { ttl }, _) => leases::is_renewed(process, *ttl, time::to_micros(op.at)),
         (Change::Reap { token, .. }, _) => leases::is_reaped(process, *token),

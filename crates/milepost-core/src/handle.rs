@@ -5,12 +5,13 @@ use std::sync::{Arc, OnceLock};
 
 use crate::error::TrackError;
 use crate::file::File;
+use crate::guard::Guard;
 use crate::id::{FileId, RequestId};
 use crate::invalid::Invalid;
 use crate::lane::{LaneKey, Source};
 use crate::lanes::LaneHold;
 use crate::lease::Hold;
-use crate::op::{Change, Guard, Op};
+use crate::op::{Change, Op};
 use crate::pipeline::Pipeline;
 use crate::process::Process;
 use crate::report::{Receipt, StatusReport};

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use crate::background::lock;
 use crate::error::TrackError;
+use crate::guard::Guard;
 use crate::id::RequestId;
 use crate::limits::BATCH_OPS;
-use crate::op::{Guard, Op};
+use crate::op::Op;
 use crate::verdict::Verdict;
 
 /// Which process: its id, and the mark that it was born with.

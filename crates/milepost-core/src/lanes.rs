@@ -253,8 +253,9 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
+    use crate::guard::Guard;
     use crate::lane::Need;
-    use crate::op::{Change, Guard};
+    use crate::op::Change;
     use crate::work::Progress;
     use crate::{RequestId, Verdict};
 

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::ear::Ear;
 use crate::error::TrackError;
+use crate::guard::Guard;
 use crate::handle::{ModuleHandle, ProcessHandle};
 use crate::id::RequestId;
-use crate::op::{Change, Guard, Op};
+use crate::op::{Change, Op};
 use crate::time;
 use crate::tracker::Tracker;
 use crate::verdict::{Applied, Rejection};
-use crate::watchers::Ear;
 
 impl Tracker {
     /// Claims a process for `worker`, for `ttl` from now: until then nobody else can.

@@ -7,14 +7,12 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::file::{File, FileText};
 use crate::leases::{self, Standing};
 use crate::limits::RECORD_BYTES;
 use crate::module::{Module, ModuleState};
 use crate::op::{Change, ChangeKind, Creation, Op};
 use crate::perform::{Effect, perform_within_size};
 use crate::process::{Outcome, Process, Version};
-use crate::update::Update;
 use crate::verdict::{Applied, Conflict, GuardKind, Illegality, Rejection, Verdict};
 use crate::work::Progress;
 use crate::{guard, size, time};
@@ -212,7 +210,7 @@ fn decide(
         Change::Erase => return Ok(Decision::Ends),
         Change::Cancel { reason } => cancel(process, reason)?,
         Change::Rerun => Some(rerun(process)?),
-        Change::Update(update) => updated(process, update, at)?,
+        Change::Update(update) => update.effect(process, at)?,
         Change::Claim { worker, ttl, mark } => leases::claim(process, worker, *ttl, *mark, at)?,
         Change::Renew { ttl } => leases::renew(process, *ttl, at)?,
         Change::Release => leases::release(process),
@@ -422,51 +420,4 @@ fn rerun(process: &Process) -> Result<Effect, Rejection> {
         .into());
     }
     Ok(Effect::Rerun)
-}
-
-/// What an update makes of the file and the expiry; none if it makes nothing new.
-fn updated(
-    process: &Process,
-    update: &Update,
-    at: DateTime<Utc>,
-) -> Result<Option<Effect>, Rejection> {
-    let expires_at = match update.expiry {
-        Some(expiry) => expiry.resolve(at)?,
-        None => process.expires_at,
-    };
-    let standing = process.file.text();
-    let text = FileText {
-        id: standing.id,
-        name: update
-            .file_name
-            .as_deref()
-            .map_or_else(|| standing.name.clone(), Into::into),
-        directory: update
-            .directory
-            .as_deref()
-            .map_or_else(|| standing.directory.clone(), Into::into),
-        tags: update
-            .tags
-            .as_deref()
-            .map_or_else(|| standing.tags.clone(), Into::into),
-        description: match &update.description {
-            Some(description) => description.text().map(Into::into),
-            None => standing.description.clone(),
-        },
-        generated: standing.generated && update.file_name.is_none(),
-    };
-    if text == *standing && expires_at == process.expires_at {
-        return Ok(None);
-    }
-    let file = if text == *standing {
-        process.file.clone()
-    } else {
-        File::from_text(text)
-    };
-    Ok(Some(Effect::Update { file, expires_at }))
-}
-
-/// Whether an update would change nothing.
-pub(crate) fn is_up_to_date(process: &Process, update: &Update, at: DateTime<Utc>) -> bool {
-    matches!(updated(process, update, at), Ok(None))
 }

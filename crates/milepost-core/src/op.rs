@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::claim::{self, ReapPolicy};
 use crate::file::File;
+use crate::guard::Guard;
 use crate::id::{FileId, RequestId};
 use crate::invalid::{Field, Invalid};
 use crate::pipeline::Pipeline;
@@ -86,80 +87,6 @@ impl Op {
             | Change::Renew { .. }
             | Change::Release
             | Change::Reap { .. } => 0,
-        }
-    }
-}
-
-/// What must hold for an op to apply; what is not given is not checked.
-///
-/// A guard makes sending again safe: an op whose guard has passed changes nothing. What it takes is
-/// `born`, and with it `attempt` on a change of a module, `run` on cancel, its request and rerun, `revision`
-/// on update and claim, `lease` on renew and release. A reap names its claim itself.
-/// Guards on a creation are ignored.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct Guard {
-    /// The process is the one that was born with this mark.
-    pub born: Option<u64>,
-    /// The process is in this run.
-    pub run: Option<u32>,
-    /// The module is in this attempt; only for a change of a module.
-    pub attempt: Option<u32>,
-    /// The process is at this revision.
-    pub revision: Option<u64>,
-    /// The process is held under the lease of this token, which has not run out by the op's time.
-    pub lease: Option<u64>,
-}
-
-impl Guard {
-    /// A guard that lets everything pass.
-    #[must_use]
-    pub fn new() -> Self {
-        Guard::default()
-    }
-
-    /// Asks for the process that was born with this mark, see [`Version::born`](crate::Version::born).
-    #[must_use]
-    pub fn born(self, born: u64) -> Self {
-        Guard {
-            born: Some(born),
-            ..self
-        }
-    }
-
-    /// Asks for this run of the process.
-    #[must_use]
-    pub fn run(self, run: u32) -> Self {
-        Guard {
-            run: Some(run),
-            ..self
-        }
-    }
-
-    /// Asks for this attempt of the module.
-    #[must_use]
-    pub fn attempt(self, attempt: u32) -> Self {
-        Guard {
-            attempt: Some(attempt),
-            ..self
-        }
-    }
-
-    /// Asks for this revision of the process.
-    #[must_use]
-    pub fn revision(self, revision: u64) -> Self {
-        Guard {
-            revision: Some(revision),
-            ..self
-        }
-    }
-
-    /// Asks for the lease of this token, see [`Claim::token`](crate::Claim::token).
-    #[must_use]
-    pub fn lease(self, token: u64) -> Self {
-        Guard {
-            lease: Some(token),
-            ..self
         }
     }
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::claim::ReapPolicy;
 use crate::error::TrackError;
+use crate::guard::Guard;
 use crate::limits;
-use crate::op::{Change, Guard};
+use crate::op::Change;
 use crate::process::{OverallStatus, Process};
 use crate::query::{Asked, Query};
 use crate::tracker::Tracker;

@@ -5,9 +5,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::error::TrackError;
+use crate::guard::Guard;
 use crate::limits;
 use crate::listing::Listing;
-use crate::op::{Change, Guard, Op};
+use crate::op::{Change, Op};
 use crate::process::{OverallStatus, Process};
 use crate::query::{Asked, Query};
 use crate::tracker::Tracker;

@@ -1,7 +1,7 @@
 //! Tending: the chores that keep a store small and honest, in bounded rounds.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLockWriteGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -44,6 +44,32 @@ pub struct Tended {
 }
 
 impl Tracker {
+    /// How long [`tend`](Tracker::tend) keeps what has settled; for ever unless given. It holds for all clones.
+    #[must_use]
+    pub fn retention(self, policy: RetentionPolicy) -> Self {
+        self.write_chores().retention = policy;
+        self
+    }
+
+    /// What [`tend`](Tracker::tend) does with processes whose leases have run out; nothing unless given. It
+    /// holds for all clones.
+    #[must_use]
+    pub fn reaping(self, policy: ReapPolicy) -> Self {
+        self.write_chores().reaping = Some(policy);
+        self
+    }
+
+    fn write_chores(&self) -> RwLockWriteGuard<'_, Chores> {
+        self.chores()
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read_chores(&self) -> Chores {
+        let chores = self.chores().read();
+        chores.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Does one bounded round of chores, and says what it did and whether more waits.
     ///
     /// Purges what has expired, erases what the [retention policy](Tracker::retention) lets go,
@@ -55,7 +81,7 @@ impl Tracker {
     ///
     /// What was done before an error stays done.
     pub fn tend(&self) -> Result<Tended, TrackError> {
-        let chores = self.chores();
+        let chores = self.read_chores();
         let purged = self.store().purge(self.clock().now(), limits::PURGE)?;
         let retired = self.retire(&chores.retention)?;
         let reaped = match chores.reaping {

@@ -1,24 +1,23 @@
 //! The handle that applications use.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use crate::background::Background;
-use crate::claim::ReapPolicy;
 use crate::clock::{Clock, SystemClock};
 use crate::cursor::Cursor;
 use crate::error::TrackError;
+use crate::guard::Guard;
 use crate::handle::ProcessHandle;
 use crate::id::RequestId;
 use crate::invalid::Invalid;
 use crate::lanes::Lanes;
 use crate::listing::Counts;
 use crate::new_process::NewProcess;
-use crate::op::{Change, Guard, Op};
+use crate::op::{Change, Op};
 use crate::process::Process;
 use crate::query::{Asked, Page, Query};
 use crate::report::{NotFoundReport, StatusReport};
-use crate::retention::RetentionPolicy;
 use crate::store::{StatusStore, StoreError, StoreErrorKind, Wipe, WipeLevel, one_each};
 use crate::tend::Chores;
 use crate::update::Update;
@@ -114,34 +113,6 @@ impl Tracker {
     pub fn poll_interval(self, interval: Duration) -> Self {
         self.inner.shared.watchers.set_interval(interval);
         self
-    }
-
-    /// How long [`tend`](Tracker::tend) keeps what has settled; for ever unless given. It holds for all clones.
-    #[must_use]
-    pub fn retention(self, policy: RetentionPolicy) -> Self {
-        self.set_chores(|chores| chores.retention = policy);
-        self
-    }
-
-    /// What [`tend`](Tracker::tend) does with processes whose leases have run out; nothing unless given. It
-    /// holds for all clones.
-    #[must_use]
-    pub fn reaping(self, policy: ReapPolicy) -> Self {
-        self.set_chores(|chores| chores.reaping = Some(policy));
-        self
-    }
-
-    fn set_chores(&self, set: impl FnOnce(&mut Chores)) {
-        let chores = &self.inner.shared.chores;
-        set(&mut chores.write().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    pub(crate) fn chores(&self) -> Chores {
-        let chores = &self.inner.shared.chores;
-        chores
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
     }
 
     /// How long a process that [reporters](crate::Reporter) report on is left in peace between two writes:
@@ -348,6 +319,10 @@ impl Tracker {
 
     pub(crate) fn clock(&self) -> &dyn Clock {
         &*self.inner.shared.clock
+    }
+
+    pub(crate) fn chores(&self) -> &RwLock<Chores> {
+        &self.inner.shared.chores
     }
 
     pub(crate) fn watchers(&self) -> &Watchers {

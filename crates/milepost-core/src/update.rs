@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::file::{self, Tag};
+use crate::file::{self, File, FileText, Tag};
 use crate::invalid::{Field, Invalid};
+use crate::perform::Effect;
+use crate::process::Process;
 use crate::time;
 
 /// What is to be replaced of a process: what is not named stays.
@@ -172,5 +174,52 @@ impl Update {
                 .and_then(Description::text)
                 .map_or(0, str::len)
             + tags
+    }
+
+    /// What it makes of the file and the expiry; none if it makes nothing new.
+    pub(crate) fn effect(
+        &self,
+        process: &Process,
+        at: DateTime<Utc>,
+    ) -> Result<Option<Effect>, Invalid> {
+        let expires_at = match self.expiry {
+            Some(expiry) => expiry.resolve(at)?,
+            None => process.expires_at,
+        };
+        let standing = process.file.text();
+        let text = FileText {
+            id: standing.id,
+            name: self
+                .file_name
+                .as_deref()
+                .map_or_else(|| standing.name.clone(), Into::into),
+            directory: self
+                .directory
+                .as_deref()
+                .map_or_else(|| standing.directory.clone(), Into::into),
+            tags: self
+                .tags
+                .as_deref()
+                .map_or_else(|| standing.tags.clone(), Into::into),
+            description: match &self.description {
+                Some(description) => description.text().map(Into::into),
+                None => standing.description.clone(),
+            },
+            generated: standing.generated && self.file_name.is_none(),
+        };
+        if text == *standing && expires_at == process.expires_at {
+            return Ok(None);
+        }
+        let file = if text == *standing {
+            process.file.clone()
+        } else {
+            File::from_text(text)
+        };
+        Ok(Some(Effect::Update { file, expires_at }))
+    }
+
+    /// Whether it would change nothing.
+    pub(crate) fn is_up_to_date(&self, process: &Process, at: DateTime<Utc>) -> bool {
+        matches!(self.effect(process, at), Ok(None))
     }
 }

@@ -7,9 +7,9 @@ use crate::describe::Describe;
 use crate::error::TrackError;
 use crate::id::RequestId;
 use crate::process::{Process, Version};
+use crate::seat::{Rung, Seat};
 use crate::tracker::Tracker;
 use crate::verdict::Rejection;
-use crate::watchers::{Rung, Seat};
 
 impl Tracker {
     /// Waits until a process has settled, and answers it: complete, failed or cancelled.

@@ -6,17 +6,17 @@
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
-
 use crate::background::{Interval, lock};
+use crate::ear::Ear;
 use crate::id::RequestId;
 use crate::limits;
 use crate::op::{Change, ChangeKind, Op};
-use crate::process::{OverallStatus, Process, Version};
+use crate::process::{OverallStatus, Process};
+use crate::seat::Seat;
 use crate::store::{StoreError, StoreErrorKind, one_each};
 use crate::tracker::Shared;
 use crate::verdict::{Rejection, Verdict};
@@ -24,9 +24,6 @@ use crate::verdict::{Rejection, Verdict};
 /// Polling takes at most one part in this many of the poller's time.
 const DUTY: u32 = 20;
 const DEFAULT_INTERVAL: Duration = Duration::from_millis(100);
-
-/// How a watched process ended, which the watcher must not miss.
-pub(crate) type Ending = Result<Arc<Process>, Rejection>;
 
 /// All seats of a tracker.
 #[derive(Debug)]
@@ -57,112 +54,6 @@ struct Party {
 impl Party {
     fn is_empty(&self) -> bool {
         self.seats.is_empty() && self.ears.is_empty()
-    }
-}
-
-/// How a lease hears that its process is to be cancelled.
-#[derive(Debug, Default)]
-pub(crate) struct Ear {
-    wished: AtomicBool,
-    /// The version of which it is known whether the wish stands in it.
-    known: Mutex<Option<Version>>,
-}
-
-impl Ear {
-    pub(crate) fn is_wished(&self) -> bool {
-        self.wished.load(Ordering::Relaxed)
-    }
-
-    /// A wish that was heard stays: only the end of the lease takes it back.
-    pub(crate) fn heard(&self, wished: bool) {
-        if wished {
-            self.wished.store(true, Ordering::Relaxed);
-        }
-    }
-
-    fn heard_at(&self, version: Version, wished: bool) {
-        *lock(&self.known) = Some(version);
-        self.heard(wished);
-    }
-
-    fn knows(&self, version: Version) -> bool {
-        self.is_wished() || *lock(&self.known) == Some(version)
-    }
-}
-
-/// Where one watcher waits for one process.
-#[derive(Debug, Default)]
-pub(crate) struct Seat {
-    news: Mutex<News>,
-    rung: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct News {
-    /// Something may have changed: read.
-    dirty: bool,
-    ending: Option<Ending>,
-    trouble: Option<StoreError>,
-    /// What the watcher read last.
-    known: Option<(Version, Option<DateTime<Utc>>)>,
-}
-
-/// Why a watcher was woken.
-pub(crate) enum Rung {
-    Ended(Ending),
-    Changed,
-    Trouble(StoreError),
-    TimeUp,
-}
-
-impl Seat {
-    /// Waits for news, until `until` at the latest.
-    pub(crate) fn wait(&self, until: Option<Instant>) -> Rung {
-        let mut news = lock(&self.news);
-        loop {
-            if let Some(ending) = news.ending.take() {
-                return Rung::Ended(ending);
-            }
-            if std::mem::take(&mut news.dirty) {
-                return Rung::Changed;
-            }
-            if let Some(trouble) = news.trouble.take() {
-                return Rung::Trouble(trouble);
-            }
-            news = match until.map(|until| until.saturating_duration_since(Instant::now())) {
-                None => self.rung.wait(news).unwrap_or_else(PoisonError::into_inner),
-                Some(Duration::ZERO) => return Rung::TimeUp,
-                Some(left) => {
-                    self.rung
-                        .wait_timeout(news, left)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
-                }
-            };
-        }
-    }
-
-    /// What the watcher has read: the poller compares with it.
-    pub(crate) fn saw(&self, process: &Process) {
-        lock(&self.news).known = Some((process.version(), process.expires_at()));
-    }
-
-    fn ring(&self, tell: impl FnOnce(&mut News)) {
-        tell(&mut lock(&self.news));
-        self.rung.notify_one();
-    }
-
-    fn compare(&self, version: Option<Version>, now: DateTime<Utc>) {
-        let mut news = lock(&self.news);
-        let Some((known, expires_at)) = news.known else {
-            return;
-        };
-        let expired = expires_at.is_some_and(|expiry| expiry <= now);
-        if version != Some(known) || expired {
-            news.dirty = true;
-            drop(news);
-            self.rung.notify_one();
-        }
     }
 }
 
@@ -248,7 +139,7 @@ impl Watchers {
         party.map(|party| party.seats.clone()).unwrap_or_default()
     }
 
-    fn ears_of(&self, id: RequestId) -> Vec<Arc<Ear>> {
+    pub(crate) fn ears_of(&self, id: RequestId) -> Vec<Arc<Ear>> {
         let hall = lock(&self.hall);
         let party = hall.parties.get(&id);
         party.map(|party| party.ears.clone()).unwrap_or_default()
@@ -337,25 +228,6 @@ impl Shared {
         }
     }
 
-    /// Reads what others have changed of processes that are held, and tells their leases. If it cannot be
-    /// read now, the next round does.
-    fn hear(&self, unheard: &[(RequestId, &Vec<Arc<Ear>>)]) {
-        let ids = unheard.iter().map(|(id, _)| *id).collect::<Vec<_>>();
-        if ids.is_empty() {
-            return;
-        }
-        let read = self.store.read_many(&ids);
-        if let Ok(read) = read.and_then(|read| one_each(ids.len(), read)) {
-            for ((_, ears), process) in unheard.iter().zip(read) {
-                if let Some(process) = process {
-                    let wished = process.cancel_requested().is_some();
-                    ears.iter()
-                        .for_each(|ear| ear.heard_at(process.version(), wished));
-                }
-            }
-        }
-    }
-
     /// What a write must know beforehand, so that its watchers miss no ending: see [`after_write`].
     ///
     /// [`after_write`]: Shared::after_write
@@ -387,13 +259,7 @@ impl Shared {
         mut before: HashMap<RequestId, Arc<Process>>,
     ) {
         if self.watchers.listening.load(Ordering::SeqCst) > 0 {
-            for (op, verdict) in ops.iter().zip(verdicts) {
-                if let Ok(applied) = verdict {
-                    for ear in self.watchers.ears_of(op.id) {
-                        ear.heard_at(applied.version, applied.cancel_requested);
-                    }
-                }
-            }
+            self.tell_ears(ops, verdicts);
         }
         if self.watchers.taken.load(Ordering::SeqCst) == 0 {
             return;
