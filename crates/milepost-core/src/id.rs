@@ -92,13 +92,17 @@ const KEYS: Uuid = Uuid::from_u128(0x6d69_6c65_706f_7374_2069_6465_6d70_6f74);
 impl RequestId {
     /// The id of the process that [`NewProcess::idempotency_key`](crate::NewProcess::idempotency_key) begins.
     ///
-    /// A UUIDv5 (RFC 9562) in the namespace `6d696c65-706f-7374-2069-64656d706f74`, of the length of the
+    /// A version 5 UUID (RFC 9562) in the namespace `6d696c65-706f-7374-2069-64656d706f74`, of the length of the
     /// pipeline's name in bytes (4 bytes, the highest first), the name, and the key. Whoever can guess the
     /// key can work out the id.
     ///
     /// # Errors
     ///
     /// For a key that is empty, over 1 KiB, or holds control characters.
+    ///
+    /// # Panics
+    ///
+    /// Never: a pipeline's name is not 4 GiB long.
     ///
     /// ```
     /// use milepost_core::{Pipeline, RequestId};

@@ -1,11 +1,11 @@
 //! Leases: what a worker holds while a process is its own.
 
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::background::lock;
 use crate::ear::Ear;
 use crate::error::TrackError;
 use crate::guard::Guard;
@@ -67,7 +67,7 @@ impl Tracker {
             token: claim.token(),
             worker: worker.into(),
             ttl,
-            until: AtomicI64::new(claim.until().timestamp_micros()),
+            until: Mutex::new(claim.until()),
             ear: Arc::new(Ear::default()),
             listening: OnceLock::new(),
         });
@@ -118,7 +118,7 @@ pub(crate) struct Hold {
     token: u64,
     worker: Arc<str>,
     ttl: Duration,
-    until: AtomicI64,
+    until: Mutex<DateTime<Utc>>,
     ear: Arc<Ear>,
     listening: OnceLock<Listening>,
 }
@@ -174,8 +174,7 @@ impl Lease {
     /// When it runs out, as far as this lease's own renewals tell.
     #[must_use]
     pub fn until(&self) -> DateTime<Utc> {
-        let micros = self.hold.until.load(Ordering::Relaxed);
-        DateTime::from_timestamp_micros(micros).expect("a lease's end was checked to be in range")
+        *lock(&self.hold.until)
     }
 
     /// Lets it last for the time it was claimed for, counted from now. The token stays the same.
@@ -193,8 +192,9 @@ impl Lease {
         let op = self.op(Change::renew(ttl))?;
         let until = time::after(op.at, ttl, "end of the lease")?;
         let applied = self.send(&op)?;
-        let until = until.timestamp_micros();
-        self.hold.until.fetch_max(until, Ordering::Relaxed);
+        let mut standing = lock(&self.hold.until);
+        *standing = until.max(*standing);
+        drop(standing);
         Ok(applied)
     }
 

@@ -64,7 +64,7 @@ pub const TERMS: usize = 128;
 /// The shortest time that a lease may be asked for.
 pub const SHORTEST_LEASE: Duration = Duration::from_millis(1);
 /// The longest time that a lease may be asked for: what nobody is to give back needs no lease.
-pub const LONGEST_LEASE: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+pub const LONGEST_LEASE: Duration = Duration::from_hours(366 * 24);
 /// The first year that a time may fall in.
 pub const FIRST_YEAR: i32 = 1;
 /// The last year that a time may fall in.

@@ -181,7 +181,7 @@ impl Tracker {
         };
         let ops = processes.map(erase).collect::<Vec<_>>();
         if !ops.is_empty() {
-            let erased = self.apply(&ops)?.into_iter().filter(Result::is_ok).count();
+            let erased = self.apply(&ops)?.iter().flatten().count();
             retired.processes += erased;
         }
         Ok(())
