@@ -72,6 +72,29 @@ fn a_reporter_made_anew_for_each_value_does_not_get_round_the_rate() {
     assert_eq!(reports(&work.store), ["1=0", "1=100"]);
 }
 
+/// The thread is held up by another process while the transition writes what is pending in its stead.
+#[test]
+fn what_is_written_before_a_transition_counts_for_the_rate() {
+    let work = work(1);
+    let (first, last) = (another(&work), another(&work));
+    let mut watch = work.tracker.watch(last.request_id()).unwrap();
+    shown(&mut watch);
+    let id = first.request_id();
+    let gate = Gate::before_some(&work.store, move |ops| ops.iter().any(|op| op.id == id));
+    reporter(&first).set(Progress::unbounded(1));
+    gate.is_reached();
+    let module = work.module(1);
+    module.reporter().set(Progress::unbounded(2));
+    module.start().unwrap();
+    module.reporter().set(Progress::unbounded(3));
+    gate.open();
+    reporter(&last).set(Progress::unbounded(4));
+    assert_eq!(done(&shown(&mut watch), 1), Some(4));
+    assert_eq!(work.done(1), Some(2));
+    module.complete().unwrap();
+    assert_eq!(work.done(1), Some(3));
+}
+
 #[test]
 fn of_several_modules_the_one_that_has_waited_longest_is_next_and_each_goes_apart() {
     let work = work(3);
@@ -171,24 +194,10 @@ fn a_process_whose_transition_is_slow_keeps_no_other_back() {
     shown(&mut watch);
     // Made before the gate is, and told nothing yet.
     let (slow, quick) = (work.module(2).reporter(), reporter(&other));
-    let (reach, reached) = mpsc::channel();
-    let (open, opened) = mpsc::channel::<()>();
-    let (reach, opened) = (Mutex::new(reach), Mutex::new(opened));
-    work.store.script(move |call, store| {
-        if call == Call::Write
-            && store
-                .tried()
-                .last()
-                .is_some_and(|ops| short(ops) == "start")
-        {
-            reach.lock().expect("no panic").send(()).ok();
-            opened.lock().expect("no panic").recv().ok();
-        }
-        Ok(())
-    });
+    let gate = Gate::before_some(&work.store, |ops| short(ops) == "start");
     let module = work.module(1);
     let started = beside(move || module.start());
-    reached.recv_timeout(BOUND).expect("it starts");
+    gate.is_reached();
     slow.set(Progress::unbounded(1));
     // Time for the thread to find the lane taken, before there is anything else to do.
     for _ in 0..1_000 {
@@ -197,7 +206,7 @@ fn a_process_whose_transition_is_slow_keeps_no_other_back() {
     quick.set(Progress::unbounded(2));
     assert_eq!(done(&shown(&mut watch), 1), Some(2));
     assert_eq!(work.done(2), None);
-    drop(open);
+    gate.open();
     assert!(started.recv_timeout(BOUND).unwrap().unwrap().changed);
     until(|| work.done(2) == Some(1));
 }

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use milepost_core::{
     Applied, Change, Invalid, ManualClock, ModuleHandle, NewProcess, Op, Process, ProcessHandle,
@@ -123,14 +123,17 @@ pub(crate) fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stati
     receiver
 }
 
-/// Waits, without a clock, until something has come about.
+/// Waits until something has come about; real time serves as a generous bound only.
+#[track_caller]
 pub(crate) fn until(is_so: impl Fn() -> bool) {
+    let began = Instant::now();
     while !is_so() {
+        assert!(began.elapsed() < BOUND, "it does not come about");
         std::thread::yield_now();
     }
 }
 
-/// Holds up every write from its making on until it is opened.
+/// Holds up writes from its making on until it is opened.
 pub(crate) struct Gate {
     reached: Receiver<()>,
     /// Opened by dropping it.
@@ -139,11 +142,19 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn before(store: &MapStore) -> Self {
+        Gate::before_some(store, |_| true)
+    }
+
+    /// Holds up the writes of such ops only.
+    pub(crate) fn before_some(
+        store: &MapStore,
+        is_held_up: impl Fn(&[Op]) -> bool + Send + Sync + 'static,
+    ) -> Self {
         let (reach, reached) = mpsc::channel();
         let (bar, barred) = mpsc::channel::<()>();
         let (reach, barred) = (Mutex::new(reach), Mutex::new(barred));
-        store.script(move |call, _| {
-            if call == Call::Write {
+        store.script(move |call, store| {
+            if call == Call::Write && store.tried().last().is_some_and(|ops| is_held_up(ops)) {
                 reach.lock().expect("no panic").send(()).ok();
                 barred.lock().expect("no panic").recv().ok();
             }
