@@ -108,7 +108,7 @@ impl Shared {
                 } => {
                     let sent = Sent { lane, turn, ticket };
                     let batch = if is_apart { &mut apart } else { &mut together };
-                    batch.push((op, sent));
+                    batch.push((*op, sent));
                 }
                 Need::Rest(written) => self.lanes.enter(lane, Some(written)),
                 Need::Nothing => self.lanes.left(lane),

@@ -115,7 +115,11 @@ struct Pending {
 pub(crate) enum Need {
     /// This report is to be written; in a batch of its own, if the last batch failed and may have done
     /// so for this process's sake.
-    Write { op: Op, ticket: Ticket, apart: bool },
+    Write {
+        op: Box<Op>,
+        ticket: Ticket,
+        apart: bool,
+    },
     /// A rest: it was written at this moment.
     Rest(Instant),
     /// Nothing. It has left the agenda.
@@ -198,7 +202,7 @@ impl Lane {
         if let Some((source, pending)) = longest {
             let stamp = pending.stamp;
             return Need::Write {
-                op: pending.op.clone(),
+                op: Box::new(pending.op.clone()),
                 ticket: Ticket { source, stamp },
                 apart: state.apart,
             };
