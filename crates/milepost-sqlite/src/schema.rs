@@ -79,7 +79,8 @@ fn switch_to_wal(connection: &Connection) -> Result<(), StoreError> {
 fn check_tables(connection: &Connection) -> Result<(), StoreError> {
     let mut statements = vec![sql::PROGRESS, sql::LOAD];
     for table in Table::BOTH {
-        statements.extend([table.of(sql::NEWEST_BY_STATUS), table.of(sql::PURGE)]);
+        let of_table = [sql::NEWEST_BY_STATUS, sql::SCAN_STALLED, sql::PURGE];
+        statements.extend(of_table.map(|statement| table.of(statement)));
     }
     let prepared = statements
         .into_iter()

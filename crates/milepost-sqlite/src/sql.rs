@@ -78,15 +78,34 @@ macro_rules! process_table {
     };
 }
 
+/// When a row's lease runs out: there while it is ongoing under a claim that nobody has ended.
+macro_rules! lease_column {
+    ($table:literal) => {
+        concat!(
+            "ALTER TABLE ",
+            $table,
+            " ADD COLUMN leased_until INTEGER;
+            CREATE INDEX ",
+            $table,
+            "_by_lease ON ",
+            $table,
+            " (leased_until) WHERE leased_until IS NOT NULL;
+            "
+        )
+    };
+}
+
 /// Marks a file as milepost's: "mile" in ASCII.
 pub(crate) const APPLICATION_ID: i32 = 0x6d69_6c65;
 
-/// What brings a file from each schema version to the next; the first makes a new one.
-pub(crate) const UPGRADES: [&str; 1] = [concat!(
-    "PRAGMA application_id = 0x6d696c65;",
-    process_table!("process_a"),
-    process_table!("process_b"),
-    r"
+/// What brings a file from each schema version to the next. A new one goes through all of them, so the
+/// overview, which nothing else needs, is made by the last.
+pub(crate) const UPGRADES: [&str; 2] = [
+    concat!(
+        "PRAGMA application_id = 0x6d696c65;",
+        process_table!("process_a"),
+        process_table!("process_b"),
+        r"
     -- How far erasing and wiping have come, counted in erasures. One row.
     CREATE TABLE wipe_progress (
         id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -97,8 +116,30 @@ pub(crate) const UPGRADES: [&str; 1] = [concat!(
         wiped INTEGER NOT NULL                              -- compacted, when the WAL was last cut off and synced
     ) STRICT;
     INSERT INTO wipe_progress VALUES (1, 0, 0, NULL, 0, 0);
+    "
+    ),
+    concat!(
+        lease_column!("process_a"),
+        lease_column!("process_b"),
+        r"
+    -- An OS process that knows version 1 only may have the file open. Moving rows it would lose their leases, so
+    -- the count of a move that is under way has another name now, by which it finds none. Made anew and not
+    -- renamed, because renaming is refused in a file with a view that is not as SQLite has it today.
+    CREATE TEMP TABLE kept AS SELECT id, current, erased, compacting, compacted, wiped FROM wipe_progress;
+    DROP TABLE wipe_progress;
+    CREATE TABLE wipe_progress (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        current INTEGER NOT NULL CHECK (current IN (0, 1)), -- the table that takes new rows
+        erased INTEGER NOT NULL,                            -- transactions that erased something
+        moving INTEGER,                                     -- erased, when the move that is under way began
+        compacted INTEGER NOT NULL,                         -- erased, when the last whole move began
+        wiped INTEGER NOT NULL                              -- compacted, when the WAL was last cut off and synced
+    ) STRICT;
+    INSERT INTO wipe_progress SELECT * FROM kept;
+    DROP TABLE kept;
 
     -- For people: SELECT * FROM process_overview;
+    DROP VIEW IF EXISTS process_overview;
     CREATE VIEW process_overview AS
     SELECT
         lower(substr(request_id, 1, 8) || '-' || substr(request_id, 9, 4) || '-' || substr(request_id, 13, 4)
@@ -115,19 +156,21 @@ pub(crate) const UPGRADES: [&str; 1] = [concat!(
         strftime('%Y-%m-%d %H:%M:%fZ', created_at / 1e6, 'unixepoch') AS created_at,
         strftime('%Y-%m-%d %H:%M:%fZ', updated_at / 1e6, 'unixepoch') AS updated_at,
         strftime('%Y-%m-%d %H:%M:%fZ', settled_at / 1e6, 'unixepoch') AS settled_at,
-        strftime('%Y-%m-%d %H:%M:%fZ', expires_at / 1e6, 'unixepoch') AS expires_at
+        strftime('%Y-%m-%d %H:%M:%fZ', expires_at / 1e6, 'unixepoch') AS expires_at,
+        strftime('%Y-%m-%d %H:%M:%fZ', leased_until / 1e6, 'unixepoch') AS leased_until
     FROM (
         SELECT hex(request_id) AS request_id, pipeline, status, states, hex(file_id) AS file_id, directory,
-            created_at, updated_at, settled_at, expires_at FROM process_a
+            created_at, updated_at, settled_at, expires_at, leased_until FROM process_a
         UNION ALL
         SELECT hex(request_id), pipeline, status, states, hex(file_id), directory,
-            created_at, updated_at, settled_at, expires_at FROM process_b
+            created_at, updated_at, settled_at, expires_at, leased_until FROM process_b
     );
     "
-)];
+    ),
+];
 
 /// The schema version that this library reads and writes.
-pub(crate) const SCHEMA_VERSION: i32 = 1;
+pub(crate) const SCHEMA_VERSION: i32 = 2;
 
 pub(crate) const BEGIN_READ: &str = "BEGIN DEFERRED";
 pub(crate) const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
@@ -149,23 +192,29 @@ pub(crate) const RECORD: PerTable = per_table!("SELECT record FROM ", " WHERE ro
 pub(crate) const INSERT: PerTable = per_table!(
     "INSERT INTO ",
     " (request_id, born, revision, status, created_at, updated_at, settled_at, expires_at,
-       pipeline, file_id, directory, states, record)
-      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
+       leased_until, pipeline, file_id, directory, states, record)
+      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
 );
 
 /// Replaces everything, and touches every index.
 pub(crate) const REPLACE: PerTable = per_table!(
     "UPDATE ",
     " SET request_id = ?1, born = ?2, revision = ?3, status = ?4, created_at = ?5, updated_at = ?6,
-          settled_at = ?7, expires_at = ?8, pipeline = ?9, file_id = ?10, directory = ?11, states = ?12,
-          record = ?13
-      WHERE row = ?14"
+          settled_at = ?7, expires_at = ?8, leased_until = ?9, pipeline = ?10, file_id = ?11,
+          directory = ?12, states = ?13, record = ?14
+      WHERE row = ?15"
 );
 
 /// Replaces what no index holds: most changes are of this kind.
 pub(crate) const ADVANCE: PerTable = per_table!(
     "UPDATE ",
     " SET revision = ?1, updated_at = ?2, states = ?3, record = ?4 WHERE row = ?5"
+);
+
+/// Replaces the same, and the lease: for who claims, renews or gives back, one entry of one index more.
+pub(crate) const LEASE: PerTable = per_table!(
+    "UPDATE ",
+    " SET revision = ?1, updated_at = ?2, states = ?3, record = ?4, leased_until = ?6 WHERE row = ?5"
 );
 
 pub(crate) const DELETE: PerTable = per_table!("DELETE FROM ", " WHERE row = ?1");
@@ -205,7 +254,8 @@ pub(crate) const OLDEST_BY_PIPELINE: PerTable = per_table!(
 macro_rules! scan {
     ($($condition:literal),+) => {
         per_table!(
-            "SELECT row, created_at, request_id, status, pipeline, file_id, directory, settled_at, expires_at
+            "SELECT row, created_at, request_id, status, pipeline, file_id, directory, settled_at, expires_at,
+                 leased_until
              FROM ",
             $($condition),+
         )
@@ -224,6 +274,8 @@ pub(crate) const SCAN_SETTLED: PerTable = scan!(
     " INDEXED BY ",
     "_by_settling WHERE settled_at >= ?1 AND settled_at < ?2"
 );
+pub(crate) const SCAN_STALLED: PerTable =
+    scan!(" INDEXED BY ", "_by_lease WHERE leased_until <= ?1");
 
 // Counts that an index alone can answer: all, and those of them that have expired.
 
@@ -248,6 +300,19 @@ pub(crate) const COUNT_PIPELINE_EXPIRED: PerTable = per_table!(
     "_by_expiry WHERE expires_at <= ?2 AND pipeline = ?1 GROUP BY status"
 );
 
+// Those of them that are stalled and have not expired: few, unless nobody reaps.
+
+pub(crate) const COUNT_STALLED: PerTable = per_table!(
+    "SELECT count(*) FROM ",
+    " INDEXED BY ",
+    "_by_lease WHERE leased_until <= ?1 AND (expires_at IS NULL OR expires_at > ?1)"
+);
+pub(crate) const COUNT_PIPELINE_STALLED: PerTable = per_table!(
+    "SELECT count(*) FROM ",
+    " INDEXED BY ",
+    "_by_lease WHERE leased_until <= ?2 AND (expires_at IS NULL OR expires_at > ?2) AND pipeline = ?1"
+);
+
 // Purging and wiping.
 
 pub(crate) const PURGE: PerTable = per_table!(
@@ -260,11 +325,10 @@ pub(crate) const PURGE: PerTable = per_table!(
 pub(crate) const CURRENT: &str = "SELECT current FROM wipe_progress";
 pub(crate) const ERASED: &str = "UPDATE wipe_progress SET erased = erased + 1";
 pub(crate) const PROGRESS: &str =
-    "SELECT current, erased, compacting, compacted, wiped FROM wipe_progress";
+    "SELECT current, erased, moving, compacted, wiped FROM wipe_progress";
 pub(crate) const BEGIN_MOVE: &str =
-    "UPDATE wipe_progress SET current = 1 - current, compacting = erased";
-pub(crate) const END_MOVE: &str =
-    "UPDATE wipe_progress SET compacted = compacting, compacting = NULL";
+    "UPDATE wipe_progress SET current = 1 - current, moving = erased";
+pub(crate) const END_MOVE: &str = "UPDATE wipe_progress SET compacted = moving, moving = NULL";
 pub(crate) const WIPED: &str = "UPDATE wipe_progress SET wiped = max(wiped, ?1)";
 
 /// The first rows of a table, and how large they are.
@@ -277,9 +341,9 @@ macro_rules! move_rows {
             "INSERT INTO ",
             $to,
             " (request_id, born, revision, status, created_at, updated_at, settled_at,
-                 expires_at, pipeline, file_id, directory, states, record)
+                 expires_at, leased_until, pipeline, file_id, directory, states, record)
              SELECT request_id, born, revision, status, created_at, updated_at, settled_at,
-                 expires_at, pipeline, file_id, directory, states, record
+                 expires_at, leased_until, pipeline, file_id, directory, states, record
              FROM ",
             $from,
             " WHERE row <= ?1 ORDER BY row"
@@ -332,7 +396,9 @@ mod tests {
 
     fn database() -> Connection {
         let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(UPGRADES[0]).unwrap();
+        for upgrade in UPGRADES {
+            connection.execute_batch(upgrade).unwrap();
+        }
         connection
     }
 
@@ -364,6 +430,36 @@ mod tests {
             let plan = plan(&connection, statement);
             assert!(plan.contains("USING COVERING INDEX"), "{statement}\n{plan}");
             assert!(!plan.contains("TEMP B-TREE"), "{statement}\n{plan}");
+        }
+    }
+
+    #[test]
+    fn what_is_stalled_is_found_by_when_its_lease_ran_out() {
+        let connection = database();
+        for statement in [SCAN_STALLED, COUNT_STALLED, COUNT_PIPELINE_STALLED].concat() {
+            let plan = plan(&connection, statement);
+            let by_lease = plan.contains("_by_lease (leased_until<?)");
+            assert!(by_lease && !plan.contains("SCAN"), "{statement}\n{plan}");
+        }
+    }
+
+    /// What an update opens to write is the table and each index that it may change.
+    #[test]
+    fn progress_writes_to_no_index_and_a_renewal_to_that_of_leases_only() {
+        let connection = database();
+        for (statements, indexes) in [(ADVANCE, 0), (LEASE, 1)] {
+            for statement in statements {
+                let mut explain = connection.prepare(&format!("EXPLAIN {statement}")).unwrap();
+                for parameter in 1..=explain.parameter_count() {
+                    explain.raw_bind_parameter(parameter, 1).unwrap();
+                }
+                let mut rows = explain.raw_query();
+                let mut opened = 0;
+                while let Some(row) = rows.next().unwrap() {
+                    opened += usize::from(row.get::<_, String>(1).unwrap() == "OpenWrite");
+                }
+                assert_eq!(opened, 1 + indexes, "{statement}");
+            }
         }
     }
 
