@@ -14,18 +14,18 @@ use milepost_core::{
 use common::store::{Call, MapStore};
 use common::{at, chain, id, new, noon, tracker};
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// A process of two modules, begun at noon.
 fn begun() -> (Tracker, ManualClock, RequestId) {
     let (tracker, clock) = tracker();
-    let process = tracker.begin(new(&chain(2))).unwrap();
+    let process = tracker.begin(new(&chain(2))).expect("it works");
     (tracker, clock, process.request_id())
 }
 
 fn claimed() -> (Tracker, ManualClock, Lease) {
     let (tracker, clock, id) = begun();
-    let lease = tracker.claim(id, "worker 1", MINUTE).unwrap();
+    let lease = tracker.claim(id, "worker 1", MINUTE).expect("it works");
     (tracker, clock, lease)
 }
 
@@ -46,9 +46,9 @@ fn the_token_is_the_revision_of_the_claim() {
     assert_eq!(lease.token(), 2);
     assert_eq!(lease.worker(), "worker 1");
     assert_eq!(lease.until(), at(60));
-    let process = tracker.get(id()).unwrap();
+    let process = tracker.get(id()).expect("it works");
     assert_eq!(process.revision(), 2);
-    let claim = process.claim().unwrap();
+    let claim = process.claim().expect("it works");
     assert_eq!((claim.token(), claim.worker()), (2, "worker 1"));
     assert_eq!(
         (claim.claimed_at(), claim.heard_at(), claim.until()),
@@ -63,11 +63,15 @@ fn a_lease_hands_out_the_same_handles() {
     let names = lease.modules().map(|module| module.name().to_owned());
     assert_eq!(names.collect::<Vec<_>>(), ["step-1", "step-2"]);
     clock.advance(Duration::from_secs(5));
-    lease.module(1).unwrap().start().unwrap();
+    lease
+        .module(1)
+        .expect("it works")
+        .start()
+        .expect("it works");
     assert!(lease.module(3).is_err());
     assert_eq!(lease.request_id(), id());
-    let process = tracker.get(id()).unwrap();
-    assert_eq!(process.claim().unwrap().heard_at(), at(5));
+    let process = tracker.get(id()).expect("it works");
+    assert_eq!(process.claim().expect("it works").heard_at(), at(5));
     assert_eq!(process.leased_until(), Some(at(60)));
 }
 
@@ -85,39 +89,53 @@ fn nobody_claims_what_is_held_until_it_has_run_out() {
         clock.set(at(60) - TimeDelta::microseconds(1));
     }
     clock.set(at(60));
-    let second = tracker.claim(id(), "worker 2", MINUTE).unwrap();
+    let second = tracker.claim(id(), "worker 2", MINUTE).expect("it works");
     assert!(second.token() > first.token());
-    assert!(is_fenced(first.module(1).unwrap().start()));
-    second.module(1).unwrap().start().unwrap();
+    assert!(is_fenced(first.module(1).expect("it works").start()));
+    second
+        .module(1)
+        .expect("it works")
+        .start()
+        .expect("it works");
 }
 
 #[test]
 fn every_op_of_a_lease_that_ran_out_is_fenced() {
     let (tracker, clock, lease) = claimed();
-    let module = lease.module(1).unwrap();
-    module.start().unwrap();
-    let before = tracker.get(id()).unwrap();
+    let module = lease.module(1).expect("it works");
+    module.start().expect("it works");
+    let before = tracker.get(id()).expect("it works");
     clock.set(at(60));
     assert!(is_fenced(module.start()));
     assert!(is_fenced(module.progress(Progress::of(1, 2))));
     assert!(is_fenced(module.complete()));
     assert!(is_fenced(module.fail(Failure::new("Why", "not"))));
     assert!(is_fenced(module.retry(Failure::new("Why", "not"))));
-    assert!(is_fenced(lease.module(2).unwrap().skip("why not")));
+    assert!(is_fenced(
+        lease.module(2).expect("it works").skip("why not")
+    ));
     assert!(is_fenced(lease.cancel("why not")));
     assert!(is_fenced(lease.renew()));
     assert!(is_fenced(lease.release()));
-    assert_eq!(tracker.get(id()).unwrap(), before);
+    assert_eq!(tracker.get(id()).expect("it works"), before);
 }
 
 #[test]
 fn a_worker_that_wakes_up_late_claims_again_and_goes_on() {
     let (tracker, clock, lease) = claimed();
-    lease.module(1).unwrap().start().unwrap();
+    lease
+        .module(1)
+        .expect("it works")
+        .start()
+        .expect("it works");
     clock.set(at(3600));
     assert!(is_fenced(lease.renew()));
-    let again = tracker.claim(id(), "worker 1", MINUTE).unwrap();
-    again.module(1).unwrap().complete().unwrap();
+    let again = tracker.claim(id(), "worker 1", MINUTE).expect("it works");
+    again
+        .module(1)
+        .expect("it works")
+        .complete()
+        .expect("it works");
     assert!(is_fenced(lease.renew()));
 }
 
@@ -125,37 +143,65 @@ fn a_worker_that_wakes_up_late_claims_again_and_goes_on() {
 fn a_renewal_keeps_the_token_and_lasts_for_the_time_of_the_claim() {
     let (tracker, clock, lease) = claimed();
     clock.set(at(59));
-    assert!(lease.renew().unwrap().changed);
+    assert!(lease.renew().expect("it works").changed);
     assert_eq!((lease.token(), lease.until()), (2, at(119)));
     clock.set(at(118));
-    lease.module(1).unwrap().start().unwrap();
-    lease.renew_for(Duration::from_secs(5)).unwrap();
+    lease
+        .module(1)
+        .expect("it works")
+        .start()
+        .expect("it works");
+    lease.renew_for(Duration::from_secs(5)).expect("it works");
     assert_eq!(lease.until(), at(123));
-    assert_eq!(tracker.get(id()).unwrap().leased_until(), Some(at(123)));
-    assert_eq!(tracker.get(id()).unwrap().claim().unwrap().token(), 2);
+    assert_eq!(
+        tracker.get(id()).expect("it works").leased_until(),
+        Some(at(123))
+    );
+    assert_eq!(
+        tracker
+            .get(id())
+            .expect("it works")
+            .claim()
+            .expect("it works")
+            .token(),
+        2
+    );
 }
 
 #[test]
 fn a_renewal_never_shortens_a_lease_not_even_by_a_clock_that_went_back() {
     let (tracker, clock, lease) = claimed();
-    assert!(!lease.renew_for(Duration::from_secs(1)).unwrap().changed);
+    assert!(
+        !lease
+            .renew_for(Duration::from_secs(1))
+            .expect("it works")
+            .changed
+    );
     clock.set(at(-3600));
-    assert!(!lease.renew().unwrap().changed);
+    assert!(!lease.renew().expect("it works").changed);
     assert_eq!(lease.until(), at(60));
-    assert_eq!(tracker.get(id()).unwrap().leased_until(), Some(at(60)));
+    assert_eq!(
+        tracker.get(id()).expect("it works").leased_until(),
+        Some(at(60))
+    );
 }
 
 #[test]
 fn what_is_released_can_be_claimed_at_once() {
     let (tracker, clock, lease) = claimed();
     clock.set(at(10));
-    assert!(lease.release().unwrap().changed);
-    assert!(!lease.release().unwrap().changed);
-    let end = tracker.get(id()).unwrap().claim().unwrap().end();
+    assert!(lease.release().expect("it works").changed);
+    assert!(!lease.release().expect("it works").changed);
+    let end = tracker
+        .get(id())
+        .expect("it works")
+        .claim()
+        .expect("it works")
+        .end();
     assert_eq!(end, Some(ClaimEnd::Released { at: at(10) }));
-    assert!(is_fenced(lease.module(1).unwrap().start()));
+    assert!(is_fenced(lease.module(1).expect("it works").start()));
     assert!(is_fenced(lease.renew()));
-    tracker.claim(id(), "worker 2", MINUTE).unwrap();
+    tracker.claim(id(), "worker 2", MINUTE).expect("it works");
     // Its own lease is gone; there is another now.
     assert!(is_fenced(lease.release()));
 }
@@ -163,29 +209,51 @@ fn what_is_released_can_be_claimed_at_once() {
 #[test]
 fn without_a_lease_everything_works_as_before() {
     let (tracker, _, lease) = claimed();
-    let handle = tracker.process(id()).unwrap();
-    handle.module(1).unwrap().start().unwrap();
-    handle.module(1).unwrap().complete().unwrap();
-    lease.module(2).unwrap().complete().unwrap();
-    assert_eq!(tracker.get(id()).unwrap().status(), OverallStatus::Complete);
+    let handle = tracker.process(id()).expect("it works");
+    handle
+        .module(1)
+        .expect("it works")
+        .start()
+        .expect("it works");
+    handle
+        .module(1)
+        .expect("it works")
+        .complete()
+        .expect("it works");
+    lease
+        .module(2)
+        .expect("it works")
+        .complete()
+        .expect("it works");
+    assert_eq!(
+        tracker.get(id()).expect("it works").status(),
+        OverallStatus::Complete
+    );
 }
 
 #[test]
 fn what_has_settled_is_neither_claimed_nor_renewed() {
     let (tracker, clock, lease) = claimed();
     for module in lease.modules() {
-        module.complete().unwrap();
+        module.complete().expect("it works");
     }
     let settled = Rejection::Settled {
         status: OverallStatus::Complete,
     };
     assert_eq!(rejection(tracker.claim(id(), "worker 2", MINUTE)), settled);
     assert_eq!(rejection(lease.renew()), settled);
-    assert!(!lease.release().unwrap().changed);
+    assert!(!lease.release().expect("it works").changed);
     // Nobody else can have it, so the holder may send again what got no answer.
     clock.set(at(3600));
-    assert!(!lease.module(2).unwrap().complete().unwrap().changed);
-    assert!(!tracker.get(id()).unwrap().is_stalled(at(3600)));
+    assert!(
+        !lease
+            .module(2)
+            .expect("it works")
+            .complete()
+            .expect("it works")
+            .changed
+    );
+    assert!(!tracker.get(id()).expect("it works").is_stalled(at(3600)));
 }
 
 #[test]
@@ -193,30 +261,32 @@ fn a_rerun_ends_the_lease_of_the_run_before() {
     let (tracker, _, lease) = claimed();
     lease
         .module(1)
-        .unwrap()
+        .expect("it works")
         .fail(Failure::new("Why", "not"))
-        .unwrap();
-    tracker.rerun(id()).unwrap();
-    assert_eq!(tracker.get(id()).unwrap().claim(), None);
-    assert!(is_fenced(lease.module(1).unwrap().start()));
-    tracker.claim(id(), "worker 2", MINUTE).unwrap();
+        .expect("it works");
+    tracker.rerun(id()).expect("it works");
+    assert_eq!(tracker.get(id()).expect("it works").claim(), None);
+    assert!(is_fenced(lease.module(1).expect("it works").start()));
+    tracker.claim(id(), "worker 2", MINUTE).expect("it works");
 }
 
 #[test]
 fn a_lease_dies_with_its_process() {
     let (tracker, clock, lease) = claimed();
-    tracker.erase(id()).unwrap();
+    tracker.erase(id()).expect("it works");
     assert_eq!(rejection(lease.renew()), Rejection::NotFound);
     let expiring = new(&chain(2)).expires_in(MINUTE);
-    tracker.begin(expiring).unwrap();
+    tracker.begin(expiring).expect("it works");
     assert_eq!(
-        rejection(lease.module(1).unwrap().start()),
+        rejection(lease.module(1).expect("it works").start()),
         Rejection::NotFound
     );
-    let lease = tracker.claim(id(), "worker 1", MINUTE * 2).unwrap();
+    let lease = tracker
+        .claim(id(), "worker 1", MINUTE * 2)
+        .expect("it works");
     clock.set(at(60));
     assert_eq!(
-        rejection(lease.module(1).unwrap().start()),
+        rejection(lease.module(1).expect("it works").start()),
         Rejection::NotFound
     );
     assert_eq!(
@@ -256,16 +326,20 @@ fn a_lease_is_asked_for_within_limits_and_by_a_name() {
         invalid(tracker.claim(id, "a\nb", MINUTE)),
         Invalid::ControlCharacter { .. }
     ));
-    clock.set("9999-12-31T23:59:30Z".parse().unwrap());
+    clock.set("9999-12-31T23:59:30Z".parse().expect("it works"));
     assert!(matches!(
         invalid(tracker.claim(id, "worker", MINUTE)),
         Invalid::TimeOutOfRange { .. }
     ));
-    assert_eq!(tracker.get(id).unwrap().revision(), 1);
+    assert_eq!(tracker.get(id).expect("it works").revision(), 1);
     clock.set(noon());
-    tracker.claim(id, "worker", limits::SHORTEST_LEASE).unwrap();
+    tracker
+        .claim(id, "worker", limits::SHORTEST_LEASE)
+        .expect("it works");
     clock.advance(limits::SHORTEST_LEASE);
-    tracker.claim(id, "worker", limits::LONGEST_LEASE).unwrap();
+    tracker
+        .claim(id, "worker", limits::LONGEST_LEASE)
+        .expect("it works");
 }
 
 #[test]
@@ -280,26 +354,28 @@ fn an_unknown_process_is_not_claimed() {
 #[test]
 fn a_wish_is_heard_from_the_leases_own_ops_and_agreed_to() {
     let (tracker, _, lease) = claimed();
-    let module = lease.module(1).unwrap();
-    module.start().unwrap();
-    let wish = tracker.request_cancel(id(), "no longer wanted").unwrap();
+    let module = lease.module(1).expect("it works");
+    module.start().expect("it works");
+    let wish = tracker
+        .request_cancel(id(), "no longer wanted")
+        .expect("it works");
     assert!(wish.changed && wish.cancel_requested);
     assert_eq!(wish.status, OverallStatus::Ongoing);
-    let again = tracker.request_cancel(id(), "really").unwrap();
+    let again = tracker.request_cancel(id(), "really").expect("it works");
     assert!(!again.changed);
-    let process = tracker.get(id()).unwrap();
-    let standing = process.cancel_requested().unwrap();
+    let process = tracker.get(id()).expect("it works");
+    let standing = process.cancel_requested().expect("it works");
     assert_eq!(
         (standing.reason(), standing.at()),
         ("no longer wanted", noon())
     );
-    module.progress(Progress::of(1, 2)).unwrap();
+    module.progress(Progress::of(1, 2)).expect("it works");
     assert!(lease.cancel_requested());
     assert!(lease.clone().cancel_requested());
-    lease.cancel("as asked").unwrap();
-    let process = tracker.get(id()).unwrap();
+    lease.cancel("as asked").expect("it works");
+    let process = tracker.get(id()).expect("it works");
     assert_eq!(process.status(), OverallStatus::Cancelled);
-    assert_eq!(process.blame().unwrap().message, "as asked");
+    assert_eq!(process.blame().expect("it works").message, "as asked");
 }
 
 #[test]
@@ -309,11 +385,13 @@ fn a_wish_is_heard_by_the_poll_and_costs_the_worker_no_call() {
     let here = Tracker::with_clock(Arc::clone(&store), clock.clone())
         .poll_interval(Duration::from_millis(1));
     let elsewhere = Tracker::with_clock(Arc::clone(&store), clock);
-    here.begin(new(&chain(2))).unwrap();
-    let lease = here.claim(id(), "worker", MINUTE).unwrap();
+    here.begin(new(&chain(2))).expect("it works");
+    let lease = here.claim(id(), "worker", MINUTE).expect("it works");
     assert!(!lease.cancel_requested());
     let (writes, reads) = (store.calls(Call::Write), store.calls(Call::Read));
-    elsewhere.request_cancel(id(), "no longer wanted").unwrap();
+    elsewhere
+        .request_cancel(id(), "no longer wanted")
+        .expect("it works");
     while !lease.cancel_requested() {
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -333,9 +411,11 @@ fn a_wish_is_heard_by_the_poll_and_costs_the_worker_no_call() {
 #[test]
 fn a_wish_through_the_same_tracker_is_heard_at_once() {
     let (tracker, _, lease) = claimed();
-    let tracker = tracker.poll_interval(Duration::from_secs(3600));
+    let tracker = tracker.poll_interval(Duration::from_hours(1));
     assert!(!lease.cancel_requested());
-    tracker.request_cancel(id(), "no longer wanted").unwrap();
+    tracker
+        .request_cancel(id(), "no longer wanted")
+        .expect("it works");
     assert!(lease.cancel_requested());
 }
 
@@ -344,19 +424,21 @@ fn own_ops_are_no_news_for_the_poller() {
     let store = Arc::new(MapStore::new());
     let tracker = Tracker::with_clock(Arc::clone(&store), ManualClock::new(noon()))
         .poll_interval(Duration::from_millis(1));
-    tracker.begin(new(&chain(2))).unwrap();
-    let lease = tracker.claim(id(), "worker", MINUTE).unwrap();
+    tracker.begin(new(&chain(2))).expect("it works");
+    let lease = tracker.claim(id(), "worker", MINUTE).expect("it works");
     assert!(!lease.cancel_requested());
-    let module = lease.module(1).unwrap();
+    let module = lease.module(1).expect("it works");
     // Until it has polled once, it may have to read what stood there before it listened.
-    module.start().unwrap();
+    module.start().expect("it works");
     let polls = store.calls(Call::Versions);
     while store.calls(Call::Versions) < polls + 2 {
         std::thread::sleep(Duration::from_millis(1));
     }
     let reads = store.calls(Call::Read);
     for done in 1..20 {
-        module.progress(Progress::unbounded(done)).unwrap();
+        module
+            .progress(Progress::unbounded(done))
+            .expect("it works");
         std::thread::sleep(Duration::from_millis(1));
     }
     assert!(!lease.cancel_requested());
@@ -367,27 +449,41 @@ fn own_ops_are_no_news_for_the_poller() {
 #[test]
 fn where_no_lease_is_live_a_wish_is_granted_at_once() {
     let (tracker, clock, id) = begun();
-    let applied = tracker.request_cancel(id, "no longer wanted").unwrap();
+    let applied = tracker
+        .request_cancel(id, "no longer wanted")
+        .expect("it works");
     assert_eq!(applied.status, OverallStatus::Cancelled);
     assert!(!applied.cancel_requested);
-    assert!(!tracker.request_cancel(id, "again").unwrap().changed);
-    tracker.rerun(id).unwrap();
-    tracker.claim(id, "worker", MINUTE).unwrap();
+    assert!(
+        !tracker
+            .request_cancel(id, "again")
+            .expect("it works")
+            .changed
+    );
+    tracker.rerun(id).expect("it works");
+    tracker.claim(id, "worker", MINUTE).expect("it works");
     clock.set(at(60));
-    let applied = tracker.request_cancel(id, "nobody is there").unwrap();
+    let applied = tracker
+        .request_cancel(id, "nobody is there")
+        .expect("it works");
     assert_eq!(applied.status, OverallStatus::Cancelled);
-    let process = tracker.get(id).unwrap();
-    assert_eq!(process.blame().unwrap().message, "nobody is there");
+    let process = tracker.get(id).expect("it works");
+    assert_eq!(
+        process.blame().expect("it works").message,
+        "nobody is there"
+    );
 }
 
 #[test]
 fn work_that_completes_all_the_same_stays_complete() {
     let (tracker, _, lease) = claimed();
-    tracker.request_cancel(id(), "no longer wanted").unwrap();
+    tracker
+        .request_cancel(id(), "no longer wanted")
+        .expect("it works");
     for module in lease.modules() {
-        module.complete().unwrap();
+        module.complete().expect("it works");
     }
-    let process = tracker.get(id()).unwrap();
+    let process = tracker.get(id()).expect("it works");
     assert_eq!(process.status(), OverallStatus::Complete);
     assert!(process.cancel_requested().is_some());
     assert_eq!(
@@ -401,33 +497,44 @@ fn work_that_completes_all_the_same_stays_complete() {
 #[test]
 fn a_wish_is_granted_when_the_lease_is_given_back() {
     let (tracker, _, lease) = claimed();
-    lease.module(1).unwrap().start().unwrap();
-    tracker.request_cancel(id(), "no longer wanted").unwrap();
-    let applied = lease.release().unwrap();
+    lease
+        .module(1)
+        .expect("it works")
+        .start()
+        .expect("it works");
+    tracker
+        .request_cancel(id(), "no longer wanted")
+        .expect("it works");
+    let applied = lease.release().expect("it works");
     assert_eq!(applied.status, OverallStatus::Cancelled);
-    let process = tracker.get(id()).unwrap();
-    assert_eq!(process.blame().unwrap().message, "no longer wanted");
+    let process = tracker.get(id()).expect("it works");
+    assert_eq!(
+        process.blame().expect("it works").message,
+        "no longer wanted"
+    );
     assert_eq!(
         process.modules()[0].state().kind(),
         ModuleStateKind::Cancelled
     );
     assert_eq!(process.cancel_requested(), None);
-    assert!(!lease.release().unwrap().changed);
+    assert!(!lease.release().expect("it works").changed);
 }
 
 #[test]
 fn whoever_takes_over_hears_the_wish_from_the_first() {
     let (tracker, clock, _) = claimed();
-    tracker.request_cancel(id(), "no longer wanted").unwrap();
+    tracker
+        .request_cancel(id(), "no longer wanted")
+        .expect("it works");
     clock.set(at(60));
-    let second = tracker.claim(id(), "worker 2", MINUTE).unwrap();
+    let second = tracker.claim(id(), "worker 2", MINUTE).expect("it works");
     assert!(second.cancel_requested());
 }
 
 #[test]
 fn of_many_that_claim_at_once_one_holds() {
     let tracker = Tracker::new(MapStore::new());
-    let process = tracker.begin(NewProcess::new(&chain(2))).unwrap();
+    let process = tracker.begin(NewProcess::new(&chain(2))).expect("it works");
     let id = process.request_id();
     let claims = std::thread::scope(|scope| {
         let claim = |n: usize| {
@@ -435,11 +542,16 @@ fn of_many_that_claim_at_once_one_holds() {
             scope.spawn(move || tracker.claim(id, &format!("worker {n}"), MINUTE))
         };
         let threads = (0..8).map(claim).collect::<Vec<_>>();
-        let joined = threads.into_iter().map(|thread| thread.join().unwrap());
+        let joined = threads
+            .into_iter()
+            .map(|thread| thread.join().expect("it works"));
         joined.collect::<Vec<_>>()
     });
     let leases = claims.into_iter().flatten().collect::<Vec<_>>();
     assert_eq!(leases.len(), 1);
-    let process = tracker.get(id).unwrap();
-    assert_eq!(process.claim().unwrap().worker(), leases[0].worker());
+    let process = tracker.get(id).expect("it works");
+    assert_eq!(
+        process.claim().expect("it works").worker(),
+        leases[0].worker()
+    );
 }

@@ -14,10 +14,10 @@ use milepost_core::{
 use common::store::{Call, MapStore};
 use common::{at, noon};
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 fn pipeline(name: &str) -> Pipeline {
-    Pipeline::new(name, ["only"]).unwrap()
+    Pipeline::new(name, ["only"]).expect("it works")
 }
 
 fn host(policy: RetentionPolicy) -> (Tracker, ManualClock) {
@@ -27,13 +27,21 @@ fn host(policy: RetentionPolicy) -> (Tracker, ManualClock) {
 }
 
 fn completed(tracker: &Tracker, name: &str) -> RequestId {
-    let process = tracker.begin(NewProcess::new(&pipeline(name))).unwrap();
-    process.module(1).unwrap().complete().unwrap();
+    let process = tracker
+        .begin(NewProcess::new(&pipeline(name)))
+        .expect("it works");
+    process
+        .module(1)
+        .expect("it works")
+        .complete()
+        .expect("it works");
     process.request_id()
 }
 
 fn left(tracker: &Tracker) -> Vec<RequestId> {
-    let page = tracker.list(&Query::new().oldest_first()).unwrap();
+    let page = tracker
+        .list(&Query::new().oldest_first())
+        .expect("it works");
     page.items
         .iter()
         .map(|process| process.request_id())
@@ -44,10 +52,14 @@ fn left(tracker: &Tracker) -> Vec<RequestId> {
 fn nothing_is_done_unless_it_was_asked_for() {
     let (tracker, clock) = host(RetentionPolicy::new());
     let settled = completed(&tracker, "a");
-    let held = tracker.begin(NewProcess::new(&pipeline("a"))).unwrap();
-    tracker.claim(held.request_id(), "worker", MINUTE).unwrap();
+    let held = tracker
+        .begin(NewProcess::new(&pipeline("a")))
+        .expect("it works");
+    tracker
+        .claim(held.request_id(), "worker", MINUTE)
+        .expect("it works");
     clock.set(at(1_000_000));
-    let tended = tracker.tend().unwrap();
+    let tended = tracker.tend().expect("it works");
     assert_eq!((tended.purged, tended.retired), (0, 0));
     assert_eq!((tended.reaped.total(), tended.more), (0, false));
     assert_eq!(tended.wipe, Wipe::Done);
@@ -60,17 +72,23 @@ fn what_settled_too_long_ago_is_let_go() {
     let keep = Keep::new().settled_within(MINUTE);
     let (tracker, clock) = host(RetentionPolicy::new().all(keep));
     let old = completed(&tracker, "a");
-    let ongoing = tracker.begin(NewProcess::new(&pipeline("a"))).unwrap();
+    let ongoing = tracker
+        .begin(NewProcess::new(&pipeline("a")))
+        .expect("it works");
     clock.set(at(1));
     let young = completed(&tracker, "b");
     clock.set(at(60));
-    assert_eq!(tracker.tend().unwrap().retired, 0, "a minute is kept");
+    assert_eq!(
+        tracker.tend().expect("it works").retired,
+        0,
+        "a minute is kept"
+    );
     clock.set(at(61));
-    assert_eq!(tracker.tend().unwrap().retired, 1);
+    assert_eq!(tracker.tend().expect("it works").retired, 1);
     assert!(tracker.get(old).unwrap_err().is_not_found());
     assert_eq!(left(&tracker).len(), 2);
     clock.set(at(1_000_000));
-    assert_eq!(tracker.tend().unwrap().retired, 1);
+    assert_eq!(tracker.tend().expect("it works").retired, 1);
     assert!(tracker.get(young).unwrap_err().is_not_found());
     assert_eq!(left(&tracker), [ongoing.request_id()]);
 }
@@ -82,17 +100,19 @@ fn the_newest_that_settled_are_kept_and_what_is_ongoing_counts_for_nothing() {
     for second in 0..5 {
         clock.set(at(second));
         ids.push(completed(&tracker, "a"));
-        tracker.begin(NewProcess::new(&pipeline("a"))).unwrap();
+        tracker
+            .begin(NewProcess::new(&pipeline("a")))
+            .expect("it works");
     }
-    let tended = tracker.tend().unwrap();
+    let tended = tracker.tend().expect("it works");
     assert_eq!((tended.retired, tended.more), (3, false));
     let settled = tracker
         .list(&Query::new().oldest_first().status(OverallStatus::Complete))
-        .unwrap();
+        .expect("it works");
     let settled = settled.items.iter().map(|process| process.request_id());
     assert_eq!(settled.collect::<Vec<_>>(), ids[3..]);
-    assert_eq!(tracker.count(&Query::new()).unwrap().ongoing, 5);
-    assert_eq!(tracker.tend().unwrap().retired, 0);
+    assert_eq!(tracker.count(&Query::new()).expect("it works").ongoing, 5);
+    assert_eq!(tracker.tend().expect("it works").retired, 0);
 }
 
 #[test]
@@ -105,8 +125,13 @@ fn a_rule_for_one_pipeline_leaves_the_others_alone() {
         completed(&tracker, name);
     }
     clock.set(at(3600));
-    assert_eq!(tracker.tend().unwrap().retired, 4);
-    let count = |name| tracker.count(&Query::new().pipeline(name)).unwrap().total();
+    assert_eq!(tracker.tend().expect("it works").retired, 4);
+    let count = |name| {
+        tracker
+            .count(&Query::new().pipeline(name))
+            .expect("it works")
+            .total()
+    };
     assert_eq!((count("few"), count("brief"), count("ever")), (1, 0, 2));
 }
 
@@ -120,7 +145,7 @@ fn both_parts_of_a_rule_hold() {
     clock.set(at(40));
     let last = completed(&tracker, "a");
     clock.set(at(61));
-    assert_eq!(tracker.tend().unwrap().retired, 2);
+    assert_eq!(tracker.tend().expect("it works").retired, 2);
     assert_eq!(left(&tracker), [last]);
 }
 
@@ -130,7 +155,7 @@ fn an_age_that_reaches_behind_all_times_keeps_everything() {
     let (tracker, clock) = host(RetentionPolicy::new().all(keep));
     completed(&tracker, "a");
     clock.set(at(1_000_000));
-    assert_eq!(tracker.tend().unwrap().retired, 0);
+    assert_eq!(tracker.tend().expect("it works").retired, 0);
 }
 
 #[test]
@@ -139,9 +164,15 @@ fn what_was_rerun_between_finding_and_erasing_stays() {
     let clock = ManualClock::new(noon());
     let tracker = Tracker::with_clock(Arc::clone(&store), clock.clone())
         .retention(RetentionPolicy::new().all(Keep::new().settled_within(MINUTE)));
-    let process = tracker.begin(NewProcess::new(&pipeline("a"))).unwrap();
+    let process = tracker
+        .begin(NewProcess::new(&pipeline("a")))
+        .expect("it works");
     let failure = Failure::new("Why", "not");
-    process.module(1).unwrap().fail(failure).unwrap();
+    process
+        .module(1)
+        .expect("it works")
+        .fail(failure)
+        .expect("it works");
     clock.set(at(3600));
     let id = process.request_id();
     let rerun = tracker.op(id, milepost_core::Change::rerun());
@@ -152,8 +183,11 @@ fn what_was_rerun_between_finding_and_erasing_stays() {
         }
         Ok(())
     });
-    assert_eq!(tracker.tend().unwrap().retired, 0);
-    assert_eq!(tracker.get(id).unwrap().status(), OverallStatus::Ongoing);
+    assert_eq!(tracker.tend().expect("it works").retired, 0);
+    assert_eq!(
+        tracker.get(id).expect("it works").status(),
+        OverallStatus::Ongoing
+    );
 }
 
 #[test]
@@ -176,7 +210,7 @@ fn two_that_tend_at_once_do_not_let_go_of_twice_as_many() {
         }
         Ok(())
     });
-    tracker.tend().unwrap();
+    tracker.tend().expect("it works");
     store.script(|_, _| Ok(()));
     assert_eq!(left(&tracker).len(), 5);
 }
@@ -188,9 +222,9 @@ fn a_round_is_bounded_and_says_that_more_waits() {
         completed(&tracker, "a");
     }
     clock.set(at(3600));
-    let first = tracker.tend().unwrap();
+    let first = tracker.tend().expect("it works");
     assert_eq!((first.retired, first.more), (1_000, true));
-    let second = tracker.tend().unwrap();
+    let second = tracker.tend().expect("it works");
     assert_eq!((second.retired, second.more), (1, false));
 }
 
@@ -199,11 +233,15 @@ fn a_round_purges_reaps_and_wipes() {
     let (tracker, clock) = host(RetentionPolicy::new());
     let tracker = tracker.reaping(ReapPolicy::fail());
     let expiring = NewProcess::new(&pipeline("a")).expires_in(MINUTE);
-    tracker.begin(expiring).unwrap();
-    let held = tracker.begin(NewProcess::new(&pipeline("a"))).unwrap();
-    tracker.claim(held.request_id(), "worker", MINUTE).unwrap();
+    tracker.begin(expiring).expect("it works");
+    let held = tracker
+        .begin(NewProcess::new(&pipeline("a")))
+        .expect("it works");
+    tracker
+        .claim(held.request_id(), "worker", MINUTE)
+        .expect("it works");
     clock.set(at(60));
-    let tended = tracker.tend().unwrap();
+    let tended = tracker.tend().expect("it works");
     assert_eq!((tended.purged, tended.reaped.failed), (1, 1));
     assert_eq!(tended.wipe, Wipe::Done);
 }
@@ -220,7 +258,9 @@ fn tending_goes_on_until_its_guard_is_dropped_and_outlives_errors() {
         }
         _ => Ok(()),
     });
-    let tending = tracker.tend_every(Duration::from_millis(10)).unwrap();
+    let tending = tracker
+        .tend_every(Duration::from_millis(10))
+        .expect("it works");
     let wait_for = |is_it: &dyn Fn(&Result<milepost_core::Tended, TrackError>) -> bool| {
         while !tending.last().is_some_and(|last| is_it(&last)) {
             std::thread::sleep(Duration::from_millis(1));
@@ -251,7 +291,9 @@ fn a_store_that_panics_ends_its_round_only() {
         );
         Ok(())
     });
-    let tending = tracker.tend_every(Duration::from_millis(10)).unwrap();
+    let tending = tracker
+        .tend_every(Duration::from_millis(10))
+        .expect("it works");
     while !tending.last().is_some_and(|last| last.is_ok()) {
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -261,5 +303,9 @@ fn a_store_that_panics_ends_its_round_only() {
 fn dropping_the_guard_waits_for_no_interval() {
     let tracker = Tracker::new(MapStore::new());
     // An hour: the test would not end.
-    drop(tracker.tend_every(Duration::from_secs(3600)).unwrap());
+    drop(
+        tracker
+            .tend_every(Duration::from_hours(1))
+            .expect("it works"),
+    );
 }
