@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let pipeline = Pipeline::new("render", ["frames"])?;
 
     let id = tracker.begin(NewProcess::new(&pipeline))?.request_id();
-    let lease = tracker.claim(id, "worker 1", Duration::from_secs(60))?;
+    let lease = tracker.claim(id, "worker 1", Duration::from_mins(1))?;
     let worker = thread::spawn(move || render(&lease));
     thread::sleep(Duration::from_millis(50));
     let asked = tracker.request_cancel(id, "the customer has left")?;

@@ -10,7 +10,7 @@ use milepost::{
 
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
-    let month = Duration::from_secs(30 * 24 * 60 * 60);
+    let month = Duration::from_hours(30 * 24);
     let policy = RetentionPolicy::new()
         .all(Keep::new().settled_within(month))
         .pipeline("thumbnails", Keep::new().newest(3));
@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     // From here on every minute, until the guard is dropped. `tracker.tend()` does one round by hand.
-    let tending = tracker.tend_every(Duration::from_secs(60))?;
+    let tending = tracker.tend_every(Duration::from_mins(1))?;
     let first = loop {
         if let Some(round) = tending.last() {
             break round?;
