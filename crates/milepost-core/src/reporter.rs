@@ -21,16 +21,16 @@ use crate::work::Progress;
 ///   [`report_interval`](crate::Tracker::report_interval) says otherwise. Of several modules the one that
 ///   has waited longest is next.
 /// - What is pending is written before each transition that a handle of the same tracker makes of the module:
-///   start, complete, fail, skip and retry. Before a cancel that of all modules is.
-///   [`progress`](ModuleHandle::progress) takes the place of what is pending.
+///   start, complete, fail, skip and retry. A cancel has what is pending of all modules written before it,
+///   in the same write. [`progress`](ModuleHandle::progress) takes the place of what is pending.
 /// - A value that is refused shows at the next transition through this module's handles, which answers why
 ///   and is not made; called again, it is made. Only the first of several is shown. A cancel shows none.
 /// - While the store is in trouble the newest value stays pending and is tried once an interval. A
 ///   transition answers the trouble, and is not made.
 /// - What is pending is written when the last clone of the tracker goes, if the store takes it then.
 ///
-/// What is pending when the program crashes is lost: at most what was set within one interval while the
-/// store works. A worker that must know that its progress is durable calls
+/// What is pending when the program crashes is lost. While the store works that is what was set within one
+/// interval, or within one for each module of the process that reports. A worker that must know that its progress is durable calls
 /// [`progress`](ModuleHandle::progress). Ops sent with [`Tracker::apply`](crate::Tracker::apply) are not
 /// transitions of a handle, and have nothing written before them.
 ///
