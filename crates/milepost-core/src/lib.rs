@@ -31,6 +31,7 @@ mod op;
 mod perform;
 mod pipeline;
 mod process;
+mod prose;
 mod query;
 mod reap;
 mod record;
