@@ -4,11 +4,10 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
-
 use crate::error::TrackError;
 use crate::module::{Module, ModuleState};
 use crate::process::{OverallStatus, Process};
+use crate::prose::{one_line, span};
 use crate::watch::Watch;
 
 /// One line of text per change of a watched process: see [`Watch::describe`].
@@ -149,20 +148,4 @@ fn module_line(module: &Module, process: &Process) -> String {
         }
     }
     one_line(&line)
-}
-
-/// One line is one line, whatever a host writes into its reasons and messages.
-fn one_line(text: &str) -> String {
-    text.replace(|c: char| c.is_control(), " ")
-}
-
-/// How long something took: `0.3 s`, `2 min 03 s`, `5 h 07 min`; never less than nothing.
-fn span(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
-    let span = (to - from).max(TimeDelta::zero());
-    let (tenths, seconds) = (span.num_milliseconds() / 100, span.num_seconds());
-    match seconds {
-        0..60 => format!("{}.{} s", tenths / 10, tenths % 10),
-        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
-        _ => format!("{} h {:02} min", seconds / 3600, seconds % 3600 / 60),
-    }
 }

@@ -10,6 +10,7 @@ mod describe;
 mod ear;
 mod erase;
 mod error;
+mod explain;
 mod file;
 mod filter;
 mod flush;
@@ -31,6 +32,7 @@ mod op;
 mod perform;
 mod pipeline;
 mod process;
+mod prose;
 mod query;
 mod reap;
 mod record;
@@ -55,6 +57,10 @@ pub use cursor::Cursor;
 pub use describe::Describe;
 pub use erase::{Erased, Updated};
 pub use error::TrackError;
+pub use explain::{
+    CancelWish, Explanation, Fault, Holder, HolderState, ModuleAttempt, NextStep, PastAttempt,
+    PastEnd, RunningModule, WaitingFor,
+};
 pub use file::{File, Tag};
 pub use filter::{Filter, Indexed, Term, TimeRange};
 pub use guard::Guard;

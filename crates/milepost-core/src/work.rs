@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::invalid::{Field, Invalid};
 
 /// How far a module is: `done` of `total`, in a unit, with a message. It is replaced whole.
@@ -18,7 +20,7 @@ use crate::invalid::{Field, Invalid};
 /// assert_eq!(progress.to_string(), "3/10 pages");
 /// assert_eq!(progress.fraction(), Some(0.3));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Progress {
     /// How much is done.

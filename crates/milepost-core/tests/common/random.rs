@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use milepost_core::{
-    Change, Failure, Guard, Op, Pipeline, Process, Progress, Rejection, Update, Verdict,
+    Change, Failure, Guard, Op, Pipeline, Process, Progress, ReapPolicy, Rejection, Update, Verdict,
 };
 use proptest::prelude::*;
 
@@ -25,6 +25,12 @@ pub(crate) enum Deed {
     Tags(Vec<(String, String)>),
     Expire(u64),
     Erase,
+    /// By whom, and for how many milliseconds.
+    Claim(String, u64),
+    Renew(u64),
+    Release,
+    Reap(ReapPolicy),
+    Wish(String),
 }
 
 #[derive(Debug, Clone)]
@@ -33,6 +39,8 @@ pub(crate) struct Step {
     pub(crate) module: Option<usize>,
     /// How many milliseconds later than the step before; the clock may run backwards.
     pub(crate) later: i64,
+    /// Whether the op carries the lease of the claim made last.
+    pub(crate) as_holder: bool,
 }
 
 pub(crate) fn text() -> impl Strategy<Value = String> {
@@ -60,15 +68,30 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => "[a-z]{1,9}".prop_map(Deed::Rename),
         1 => tags,
         1 => (1..1_000_u64).prop_map(Deed::Expire),
+        3 => ("[a-z]{1,8}", 500..6_000_u64).prop_map(|(worker, ttl)| Deed::Claim(worker, ttl)),
+        1 => (500..9_000_u64).prop_map(Deed::Renew),
+        1 => Just(Deed::Release),
+        2 => policy().prop_map(Deed::Reap),
+        1 => text().prop_map(Deed::Wish),
+    ]
+}
+
+fn policy() -> impl Strategy<Value = ReapPolicy> {
+    prop_oneof![
+        Just(ReapPolicy::fail()),
+        (0..4_u32).prop_map(ReapPolicy::retry),
     ]
 }
 
 pub(crate) fn step() -> impl Strategy<Value = Step> {
     let module = prop::option::weighted(0.4, 1..6_usize);
-    (deed(), module, -500..3_000_i64).prop_map(|(deed, module, later)| Step {
-        deed,
-        module,
-        later,
+    (deed(), module, -500..3_000_i64, any::<bool>()).prop_map(|(deed, module, later, as_holder)| {
+        Step {
+            deed,
+            module,
+            later,
+            as_holder,
+        }
     })
 }
 
@@ -143,18 +166,47 @@ pub(crate) fn op(process: &Process, step: &Step, now: DateTime<Utc>) -> Op {
             Change::update(Update::new().expires_in(Duration::from_secs(hours * 3600)))
         }
         Deed::Erase => Change::erase(),
+        // No other claim that is applied was made at this revision.
+        Deed::Claim(worker, ttl) => {
+            Change::claim(worker, Duration::from_millis(*ttl), process.revision())
+        }
+        Deed::Renew(ttl) => Change::renew(Duration::from_millis(*ttl)),
+        Deed::Release => Change::release(),
+        Deed::Reap(policy) => Change::reap(token(process).unwrap_or(1), *policy),
+        Deed::Wish(text) => Change::request_cancel(text),
     };
+    Op::new(id(), now, change).guarded(guard(process, step, module))
+}
+
+fn token(process: &Process) -> Option<u64> {
+    process.claim().map(milepost_core::Claim::token)
+}
+
+fn guard(process: &Process, step: &Step, module: usize) -> Guard {
     let born = Guard::new().born(process.version().born);
+    let holder = |guard: Guard| match token(process) {
+        Some(token) => guard.lease(token),
+        None => guard,
+    };
     let guard = match &step.deed {
-        Deed::Cancel(_) | Deed::Rerun => born.run(process.run()),
-        Deed::Rename(_) | Deed::Tags(_) | Deed::Expire(_) => born.revision(process.revision()),
-        Deed::Erase => born,
-        _ => process
+        Deed::Cancel(_) | Deed::Rerun | Deed::Wish(_) => born.run(process.run()),
+        Deed::Rename(_) | Deed::Tags(_) | Deed::Expire(_) | Deed::Claim(..) => {
+            born.revision(process.revision())
+        }
+        // These name their claim themselves, or only its holder may.
+        Deed::Erase | Deed::Reap(_) => return born,
+        Deed::Renew(_) | Deed::Release => return holder(born),
+        Deed::Start
+        | Deed::Progress(..)
+        | Deed::Complete
+        | Deed::Fail(_)
+        | Deed::Skip(_)
+        | Deed::Retry(_) => process
             .modules()
             .get(module - 1)
             .map_or(born, |module| born.attempt(module.attempt())),
     };
-    Op::new(id(), now, change).guarded(guard)
+    if step.as_holder { holder(guard) } else { guard }
 }
 
 /// So many cases, unless `PROPTEST_CASES` asks for another number.
