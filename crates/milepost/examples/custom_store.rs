@@ -109,9 +109,7 @@ impl StatusStore for OrderedStore {
             if examined == limits::COUNT_EXAMINED && !filter.is_indexed() {
                 return Ok(counts.partial());
             }
-            if filter.matches(process) {
-                counts.add(process.status(), 1);
-            }
+            counts.tally(process, filter);
         }
         Ok(counts)
     }

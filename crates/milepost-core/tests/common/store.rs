@@ -174,12 +174,8 @@ impl StatusStore for MapStore {
     fn count(&self, filter: &Filter) -> Result<Counts, StoreError> {
         self.enter(Call::Count)?;
         let mut counts = Counts::new();
-        for process in self
-            .map()
-            .values()
-            .filter(|process| filter.matches(process))
-        {
-            counts.add(process.status(), 1);
+        for process in self.map().values() {
+            counts.tally(process, filter);
         }
         Ok(counts)
     }
