@@ -12,6 +12,7 @@ pub(crate) struct Entry {
     place: Place,
     status: OverallStatus,
     expires_at: Option<DateTime<Utc>>,
+    leased_until: Option<DateTime<Utc>>,
 }
 
 impl Entry {
@@ -20,16 +21,18 @@ impl Entry {
             place: Place::of(process),
             status: process.status(),
             expires_at: process.expires_at(),
+            leased_until: process.leased_until(),
         }
     }
 }
 
 /// A set of places for each status, so that a list of the few that failed does not pass the many that
-/// are complete; and those that will expire, in the order in which they do.
+/// are complete; and those that will expire, and those that are leased, in the order in which that ends.
 #[derive(Default)]
 pub(crate) struct Index {
     by_status: [BTreeSet<Place>; OverallStatus::ALL.len()],
     expiring: BTreeSet<(DateTime<Utc>, RequestId)>,
+    leased: BTreeSet<(DateTime<Utc>, Place)>,
 }
 
 impl Index {
@@ -39,22 +42,30 @@ impl Index {
             place,
             status,
             expires_at,
+            leased_until,
         }) = before
         {
             self.by_status[usize::from(status.code())].remove(&place);
             if let Some(expiry) = expires_at {
                 self.expiring.remove(&(expiry, place.request_id));
             }
+            if let Some(until) = leased_until {
+                self.leased.remove(&(until, place));
+            }
         }
         if let Some(Entry {
             place,
             status,
             expires_at,
+            leased_until,
         }) = after
         {
             self.by_status[usize::from(status.code())].insert(place);
             if let Some(expiry) = expires_at {
                 self.expiring.insert((expiry, place.request_id));
+            }
+            if let Some(until) = leased_until {
+                self.leased.insert((until, place));
             }
         }
     }
@@ -88,6 +99,15 @@ impl Index {
         }
         places.truncate(limit);
         places
+    }
+
+    /// The places of all processes whose leases had run out by `time`, in no order; none if they are more
+    /// than `limit`.
+    pub(crate) fn stalled(&self, time: DateTime<Utc>, limit: usize) -> Option<Vec<Place>> {
+        let stalled = self.leased.iter().take_while(|(until, _)| *until <= time);
+        let places = stalled.take(limit + 1).map(|(_, place)| *place);
+        let places = places.collect::<Vec<_>>();
+        (places.len() <= limit).then_some(places)
     }
 
     /// The first `limit` processes that expire at `time` or before.

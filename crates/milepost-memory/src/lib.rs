@@ -9,14 +9,17 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use chrono::{DateTime, Utc};
 use milepost_core::{
-    Counts, Filter, Found, Listing, Op, Place, Process, RequestId, StatusStore, StoreError,
-    StoreErrorKind, Verdict, Version, Wipe, WipeLevel, limits,
+    Counts, Filter, Found, Listing, Op, Order, Place, Process, RequestId, StatusStore, StoreError,
+    StoreErrorKind, Term, Verdict, Version, Wipe, WipeLevel, limits,
 };
 
 use crate::index::{Entry, Index};
 
 /// How many locks the processes are spread over. More than any machine has cores that would wait.
 const SHARDS: usize = 64;
+
+/// How many stalled processes are collected and sorted for one page.
+const COLLECTED: usize = 10_000;
 
 /// Keeps processes in memory: they are gone when it is dropped.
 ///
@@ -99,6 +102,43 @@ impl MemoryStore {
         }
     }
 
+    /// The places of all that a filter for what stands still may let pass; none if it asks for something
+    /// else, or if they are so many that a walk over all who are at work meets them soon.
+    fn stalled(&self, filter: &Filter) -> Option<Vec<Place>> {
+        let by = filter.terms.iter().find_map(|term| match term {
+            Term::Stalled { by } => Some(*by),
+            _ => None,
+        })?;
+        read(&self.index).stalled(by, COLLECTED)
+    }
+
+    /// The process at this place, if it matches.
+    fn matching(&self, place: Place, filter: &Filter) -> Result<Option<Arc<Process>>, StoreError> {
+        // What was begun anew since the index was read stands at another place now.
+        let matches = |now: &Arc<Process>| Place::of(now) == place && filter.matches(now);
+        Ok(self.read(place.request_id)?.filter(matches))
+    }
+
+    /// A page of these places, which are all that can be in the list.
+    fn pick(&self, listing: &Listing, mut places: Vec<Place>) -> Result<Found, StoreError> {
+        let after = listing.after;
+        places.retain(|place| after.is_none_or(|after| place.is_behind(after, listing.order)));
+        places.sort_unstable();
+        if listing.order == Order::NewestFirst {
+            places.reverse();
+        }
+        let mut items = Vec::new();
+        let mut last = after;
+        for place in places {
+            if items.len() == listing.limit {
+                return Ok(Found::new(items, last));
+            }
+            last = Some(place);
+            items.extend(self.matching(place, &listing.filter)?);
+        }
+        Ok(Found::new(items, None))
+    }
+
     /// Erases the process if it has expired, judged under the lock that erases it.
     fn purge_one(&self, id: RequestId, expired_by: DateTime<Utc>) -> bool {
         let mut shard = write(self.shard(id));
@@ -140,6 +180,9 @@ impl StatusStore for MemoryStore {
 
     fn list(&self, listing: &Listing) -> Result<Found, StoreError> {
         listing.check()?;
+        if let Some(stalled) = self.stalled(&listing.filter) {
+            return self.pick(listing, stalled);
+        }
         let statuses = listing.filter.statuses();
         let mut items = Vec::new();
         let mut after = listing.after;
@@ -154,11 +197,7 @@ impl StatusStore for MemoryStore {
                 }
                 after = Some(*place);
                 examined += 1;
-                // What was begun anew since the index was read stands at another place now.
-                let process = self
-                    .read(place.request_id)?
-                    .filter(|now| Place::of(now) == *place);
-                items.extend(process.filter(|process| listing.filter.matches(process)));
+                items.extend(self.matching(*place, &listing.filter)?);
                 if last_round && index + 1 == places.len() {
                     return Ok(Found::new(items, None));
                 }
@@ -177,6 +216,13 @@ impl StatusStore for MemoryStore {
             limits::COUNT_EXAMINED
         };
         let mut counts = Counts::new();
+        if let Some(stalled) = self.stalled(filter) {
+            for place in stalled {
+                let process = self.matching(place, filter)?;
+                process.inspect(|process| counts.tally(process, filter));
+            }
+            return Ok(counts);
+        }
         let mut examined = 0;
         for shard in &self.shards {
             for process in read(shard).values().flatten() {
@@ -184,9 +230,7 @@ impl StatusStore for MemoryStore {
                     return Ok(counts.partial());
                 }
                 examined += 1;
-                if filter.matches(process) {
-                    counts.add(process.status(), 1);
-                }
+                counts.tally(process, filter);
             }
         }
         Ok(counts)
