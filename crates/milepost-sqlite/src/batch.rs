@@ -57,6 +57,7 @@ struct Stored {
     status: OverallStatus,
     settled_at: Option<DateTime<Utc>>,
     expires_at: Option<DateTime<Utc>>,
+    leased_until: Option<DateTime<Utc>>,
     file: File,
 }
 
@@ -68,16 +69,20 @@ impl Stored {
             status: process.status(),
             settled_at: process.settled_at(),
             expires_at: process.expires_at(),
+            leased_until: process.leased_until(),
             file: process.file().clone(),
         }
     }
 
     /// Whether the stored texts must not be found any more: of another process, or of a file as it was.
+    ///
+    /// What the work itself has overtaken does not count, such as progress, a worker's name or a wish that was
+    /// granted: it goes with its process, and every claim would have the next wipe move the whole file.
     fn is_erased_by(&self, process: &Process) -> bool {
         self.born != process.version().born || self.file != *process.file()
     }
 
-    /// Whether every index holds the same of it as before.
+    /// Whether every index but that of leases holds the same of it as before.
     fn has_same_indexes(&self, process: &Process) -> bool {
         !self.is_erased_by(process)
             && self.status == process.status()
@@ -121,7 +126,12 @@ impl Batch<'_> {
                     rows::insert(self.connection, current_table(self.connection)?, &process)?;
                 }
                 (Some(stored), Some(process)) if stored.has_same_indexes(&process) => {
-                    rows::advance(self.connection, stored.home, &process)?;
+                    let write = if stored.leased_until == process.leased_until() {
+                        rows::advance
+                    } else {
+                        rows::lease
+                    };
+                    write(self.connection, stored.home, &process)?;
                 }
                 (Some(stored), Some(process)) => {
                     self.erased |= stored.is_erased_by(&process);

@@ -12,7 +12,7 @@ use crate::error::store_error;
 use crate::pool::Deadline;
 
 /// How many prepared statements a connection keeps: all that there are.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 80;
 /// How large the WAL may stay once its content is in the main file.
 const WAL_BYTES: i64 = 16 * 1024 * 1024;
 

@@ -36,7 +36,7 @@ impl<'f> Grouped<'f> {
         Some(Grouped { pipeline })
     }
 
-    /// All, less those that have expired.
+    /// All, less those that have expired; and how many of them are stalled.
     fn count(&self, connection: &Connection, filter: &Filter) -> Result<Counts, StoreError> {
         let visible_at = filter.visible_at.map(micros);
         let mut groups = [0_u64; OverallStatus::ALL.len()];
@@ -72,10 +72,32 @@ impl<'f> Grouped<'f> {
             }
         }
         let mut counts = Counts::new();
-        for status in filter.statuses() {
-            counts.add(status, groups[usize::from(status.code())]);
+        let statuses = filter.statuses();
+        for status in &statuses {
+            counts.add(*status, groups[usize::from(status.code())]);
+        }
+        if let Some(time) = visible_at
+            && statuses.contains(&OverallStatus::Ongoing)
+        {
+            counts.add_stalled(self.stalled(connection, time)?);
         }
         Ok(counts)
+    }
+
+    fn stalled(&self, connection: &Connection, visible_at: i64) -> Result<u64, StoreError> {
+        let mut stalled = 0;
+        for table in Table::BOTH {
+            let counted = match &self.pipeline {
+                None => connection
+                    .prepare_cached(table.of(sql::COUNT_STALLED))
+                    .and_then(|mut count| count.query_row([visible_at], |row| row.get(0))),
+                Some(name) => connection
+                    .prepare_cached(table.of(sql::COUNT_PIPELINE_STALLED))
+                    .and_then(|mut count| count.query_row((name, visible_at), |row| row.get(0))),
+            };
+            stalled += counted.map(i64::unsigned_abs).map_err(store_error)?;
+        }
+        Ok(stalled)
     }
 }
 
@@ -104,6 +126,8 @@ fn one_by_one(connection: &Connection, filter: &Filter) -> Result<Counts, StoreE
             });
         if passes {
             counts.add(scanned.indexed.status, 1);
+            let is_stalled = |time| scanned.indexed.is_stalled(time);
+            counts.add_stalled(filter.visible_at.is_some_and(is_stalled).into());
         }
         Ok(ControlFlow::Continue(()))
     })?;

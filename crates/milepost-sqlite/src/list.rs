@@ -19,12 +19,13 @@ const COLLECTED: usize = 10_000;
 pub(crate) fn list(connection: &Connection, listing: &Listing) -> Result<Found, StoreError> {
     match Source::of(&listing.filter) {
         Source::Pipeline(_) | Source::All => merge(connection, listing),
-        source @ (Source::File(_) | Source::Directories(_) | Source::Settled(_)) => {
-            match collect(connection, listing, &source)? {
-                Some(places) => pick(connection, listing, places),
-                None => merge(connection, listing),
-            }
-        }
+        source @ (Source::File(_)
+        | Source::Stalled { .. }
+        | Source::Directories(_)
+        | Source::Settled(_)) => match collect(connection, listing, &source)? {
+            Some(places) => pick(connection, listing, places),
+            None => merge(connection, listing),
+        },
     }
 }
 

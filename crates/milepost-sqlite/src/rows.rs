@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use milepost_core::{
     FileId, Indexed, ModuleStateKind, OverallStatus, Place, Process, RequestId, StoreError, Version,
 };
-use rusqlite::{Connection, Row, ToSql, params};
+use rusqlite::{Connection, Row, ToSql};
 use uuid::Uuid;
 
 use crate::error::{corrupt, store_error};
@@ -172,8 +172,8 @@ pub(crate) fn replace(
     process: &Process,
 ) -> Result<(), StoreError> {
     with_columns(process, |columns| {
-        let mut all = [&home.row as &dyn ToSql; 14];
-        all[..13].copy_from_slice(columns);
+        let mut all = [&home.row as &dyn ToSql; 15];
+        all[..14].copy_from_slice(columns);
         connection
             .prepare_cached(home.table.of(sql::REPLACE))?
             .execute(all)
@@ -186,21 +186,29 @@ pub(crate) fn advance(
     home: Home,
     process: &Process,
 ) -> Result<(), StoreError> {
-    let mut record = Vec::with_capacity(512);
-    process.to_record(&mut record);
-    let revision = process.revision().cast_signed();
-    let changed = connection
-        .prepare_cached(home.table.of(sql::ADVANCE))
-        .and_then(|mut statement| {
-            statement.execute(params![
-                revision,
-                micros(process.updated_at()),
-                states(process),
-                record,
-                home.row
-            ])
-        });
-    exactly_one(changed)
+    with_progress(process, &home, |columns| {
+        connection
+            .prepare_cached(home.table.of(sql::ADVANCE))?
+            .execute(columns)
+    })
+}
+
+/// Replaces what no index but that of leases holds of a process.
+pub(crate) fn lease(
+    connection: &Connection,
+    home: Home,
+    process: &Process,
+) -> Result<(), StoreError> {
+    let leased_until = process.leased_until().map(micros);
+    with_progress(
+        process,
+        &home,
+        |&[revision, updated_at, states, record, row]| {
+            connection
+                .prepare_cached(home.table.of(sql::LEASE))?
+                .execute([revision, updated_at, states, record, row, &leased_until])
+        },
+    )
 }
 
 pub(crate) fn delete(connection: &Connection, home: Home) -> Result<(), StoreError> {
@@ -212,7 +220,7 @@ pub(crate) fn delete(connection: &Connection, home: Home) -> Result<(), StoreErr
 
 fn with_columns(
     process: &Process,
-    execute: impl FnOnce(&[&dyn ToSql; 13]) -> rusqlite::Result<usize>,
+    execute: impl FnOnce(&[&dyn ToSql; 14]) -> rusqlite::Result<usize>,
 ) -> Result<(), StoreError> {
     let mut record = Vec::with_capacity(512);
     process.to_record(&mut record);
@@ -226,11 +234,28 @@ fn with_columns(
         &micros(process.updated_at()),
         &process.settled_at().map(micros),
         &process.expires_at().map(micros),
+        &process.leased_until().map(micros),
         &process.pipeline(),
         &file_bytes(file.id()),
         &file.symbolic_directory_path(),
         &states(process),
         &record,
+    ]))
+}
+
+fn with_progress(
+    process: &Process,
+    home: &Home,
+    execute: impl FnOnce(&[&dyn ToSql; 5]) -> rusqlite::Result<usize>,
+) -> Result<(), StoreError> {
+    let mut record = Vec::with_capacity(512);
+    process.to_record(&mut record);
+    exactly_one(execute(&[
+        &process.revision().cast_signed(),
+        &micros(process.updated_at()),
+        &states(process),
+        &record,
+        &home.row,
     ]))
 }
 
@@ -291,6 +316,7 @@ impl<'r> Scanned<'r> {
                 created_at,
                 settled_at: optional(7)?.map(time).transpose()?,
                 expires_at: optional(8)?.map(time).transpose()?,
+                leased_until: optional(9)?.map(time).transpose()?,
             },
         })
     }

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use chrono::{DateTime, Utc};
 use milepost_core::{FileId, Filter, StoreError, Term, TimeRange};
 use rusqlite::{Connection, ToSql};
 
@@ -13,6 +14,7 @@ use crate::sql;
 /// of speed alone.
 pub(crate) enum Source<'f> {
     File(FileId),
+    Stalled { by: DateTime<Utc> },
     Pipeline(&'f str),
     Directories(Vec<TextRange>),
     Settled(TimeRange),
@@ -34,6 +36,10 @@ impl<'f> Source<'f> {
             Term::FileId(id) => Some(Source::File(*id)),
             _ => None,
         };
+        let stalled = |term: &'f Term| match term {
+            Term::Stalled { by } => Some(Source::Stalled { by: *by }),
+            _ => None,
+        };
         let directory = |term: &'f Term| match term {
             Term::Directory(path) => Some(Source::Directories(vec![exactly(path)])),
             Term::UnderDirectory(path) => Some(Source::Directories(at_or_below(path))),
@@ -48,6 +54,7 @@ impl<'f> Source<'f> {
             _ => None,
         };
         find(file)
+            .or_else(|| find(stalled))
             .or_else(|| find(directory))
             .or_else(|| find(pipeline))
             .or_else(|| find(settled))
@@ -77,6 +84,7 @@ impl<'f> Source<'f> {
         match self {
             Source::All => run(sql::SCAN, &[]),
             Source::File(id) => run(sql::SCAN_FILE, &[&file_bytes(*id)]),
+            Source::Stalled { by } => run(sql::SCAN_STALLED, &[&micros(*by)]),
             Source::Pipeline(name) => run(sql::SCAN_PIPELINE, &[name]),
             Source::Settled(range) => {
                 let from = range.from.map_or(i64::MIN, micros);

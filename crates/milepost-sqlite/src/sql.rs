@@ -1,4 +1,4 @@
-//! Every statement that is sent to SQLite: constant text, values are always bound.
+//! Every statement that is sent to SQLite once the schema stands: constant text, values are always bound.
 //!
 //! Processes live in two tables of one shape. All new rows go into the current one; the other is empty,
 //! except while a wipe moves every row over so that the old table's pages can be cleared: see `wipe.rs`.
@@ -13,121 +13,6 @@ macro_rules! per_table {
         [concat!($first $(, "process_a", $rest)*), concat!($first $(, "process_b", $rest)*)]
     };
 }
-
-/// An integer key, so that ids of any kind, also random ones, cost an index entry and not a place in the
-/// table. Times are microseconds since 1970, `born` is the bits of a `u64`, `states` has a digit per
-/// module for the overview. What is not in a column is in the record, which core alone reads and writes.
-macro_rules! process_table {
-    ($table:literal) => {
-        concat!(
-            "CREATE TABLE ",
-            $table,
-            " (
-                row INTEGER PRIMARY KEY,
-                request_id BLOB NOT NULL,
-                born INTEGER NOT NULL,
-                revision INTEGER NOT NULL,
-                status INTEGER NOT NULL,
-                created_at INTEGER NOT NULL,
-                updated_at INTEGER NOT NULL,
-                settled_at INTEGER,
-                expires_at INTEGER,
-                pipeline TEXT NOT NULL,
-                file_id BLOB NOT NULL,
-                directory TEXT NOT NULL,
-                states TEXT NOT NULL,
-                record BLOB NOT NULL
-            ) STRICT;
-            CREATE UNIQUE INDEX ",
-            $table,
-            "_by_id ON ",
-            $table,
-            " (request_id);
-            CREATE INDEX ",
-            $table,
-            "_by_status ON ",
-            $table,
-            " (status, created_at, request_id);
-            CREATE INDEX ",
-            $table,
-            "_by_pipeline ON ",
-            $table,
-            " (pipeline, status, created_at, request_id);
-            CREATE INDEX ",
-            $table,
-            "_by_file ON ",
-            $table,
-            " (file_id);
-            CREATE INDEX ",
-            $table,
-            "_by_directory ON ",
-            $table,
-            " (directory);
-            CREATE INDEX ",
-            $table,
-            "_by_settling ON ",
-            $table,
-            " (settled_at) WHERE settled_at IS NOT NULL;
-            CREATE INDEX ",
-            $table,
-            "_by_expiry ON ",
-            $table,
-            " (expires_at) WHERE expires_at IS NOT NULL;
-            "
-        )
-    };
-}
-
-/// Marks a file as milepost's: "mile" in ASCII.
-pub(crate) const APPLICATION_ID: i32 = 0x6d69_6c65;
-
-/// What brings a file from each schema version to the next; the first makes a new one.
-pub(crate) const UPGRADES: [&str; 1] = [concat!(
-    "PRAGMA application_id = 0x6d696c65;",
-    process_table!("process_a"),
-    process_table!("process_b"),
-    r"
-    -- How far erasing and wiping have come, counted in erasures. One row.
-    CREATE TABLE wipe_progress (
-        id INTEGER PRIMARY KEY CHECK (id = 1),
-        current INTEGER NOT NULL CHECK (current IN (0, 1)), -- the table that takes new rows
-        erased INTEGER NOT NULL,                            -- transactions that erased something
-        compacting INTEGER,                                 -- erased, when the move that is under way began
-        compacted INTEGER NOT NULL,                         -- erased, when the last whole move began
-        wiped INTEGER NOT NULL                              -- compacted, when the WAL was last cut off and synced
-    ) STRICT;
-    INSERT INTO wipe_progress VALUES (1, 0, 0, NULL, 0, 0);
-
-    -- For people: SELECT * FROM process_overview;
-    CREATE VIEW process_overview AS
-    SELECT
-        lower(substr(request_id, 1, 8) || '-' || substr(request_id, 9, 4) || '-' || substr(request_id, 13, 4)
-            || '-' || substr(request_id, 17, 4) || '-' || substr(request_id, 21)) AS request_id,
-        pipeline,
-        CASE status WHEN 0 THEN 'ongoing' WHEN 1 THEN 'complete' WHEN 2 THEN 'failed' ELSE 'cancelled' END
-            AS status,
-        rtrim(replace(replace(replace(replace(replace(replace(states,
-            '0', 'pending, '), '1', 'running, '), '2', 'complete, '), '3', 'failed, '), '4', 'skipped, '),
-            '5', 'cancelled, '), ', ') AS modules,
-        lower(substr(file_id, 1, 8) || '-' || substr(file_id, 9, 4) || '-' || substr(file_id, 13, 4)
-            || '-' || substr(file_id, 17, 4) || '-' || substr(file_id, 21)) AS file_id,
-        directory,
-        strftime('%Y-%m-%d %H:%M:%fZ', created_at / 1e6, 'unixepoch') AS created_at,
-        strftime('%Y-%m-%d %H:%M:%fZ', updated_at / 1e6, 'unixepoch') AS updated_at,
-        strftime('%Y-%m-%d %H:%M:%fZ', settled_at / 1e6, 'unixepoch') AS settled_at,
-        strftime('%Y-%m-%d %H:%M:%fZ', expires_at / 1e6, 'unixepoch') AS expires_at
-    FROM (
-        SELECT hex(request_id) AS request_id, pipeline, status, states, hex(file_id) AS file_id, directory,
-            created_at, updated_at, settled_at, expires_at FROM process_a
-        UNION ALL
-        SELECT hex(request_id), pipeline, status, states, hex(file_id), directory,
-            created_at, updated_at, settled_at, expires_at FROM process_b
-    );
-    "
-)];
-
-/// The schema version that this library reads and writes.
-pub(crate) const SCHEMA_VERSION: i32 = 1;
 
 pub(crate) const BEGIN_READ: &str = "BEGIN DEFERRED";
 pub(crate) const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
@@ -149,23 +34,29 @@ pub(crate) const RECORD: PerTable = per_table!("SELECT record FROM ", " WHERE ro
 pub(crate) const INSERT: PerTable = per_table!(
     "INSERT INTO ",
     " (request_id, born, revision, status, created_at, updated_at, settled_at, expires_at,
-       pipeline, file_id, directory, states, record)
-      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
+       leased_until, pipeline, file_id, directory, states, record)
+      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
 );
 
 /// Replaces everything, and touches every index.
 pub(crate) const REPLACE: PerTable = per_table!(
     "UPDATE ",
     " SET request_id = ?1, born = ?2, revision = ?3, status = ?4, created_at = ?5, updated_at = ?6,
-          settled_at = ?7, expires_at = ?8, pipeline = ?9, file_id = ?10, directory = ?11, states = ?12,
-          record = ?13
-      WHERE row = ?14"
+          settled_at = ?7, expires_at = ?8, leased_until = ?9, pipeline = ?10, file_id = ?11,
+          directory = ?12, states = ?13, record = ?14
+      WHERE row = ?15"
 );
 
 /// Replaces what no index holds: most changes are of this kind.
 pub(crate) const ADVANCE: PerTable = per_table!(
     "UPDATE ",
     " SET revision = ?1, updated_at = ?2, states = ?3, record = ?4 WHERE row = ?5"
+);
+
+/// Replaces the same, and the lease: for who claims, renews or gives back, one entry of one index more.
+pub(crate) const LEASE: PerTable = per_table!(
+    "UPDATE ",
+    " SET revision = ?1, updated_at = ?2, states = ?3, record = ?4, leased_until = ?6 WHERE row = ?5"
 );
 
 pub(crate) const DELETE: PerTable = per_table!("DELETE FROM ", " WHERE row = ?1");
@@ -205,7 +96,8 @@ pub(crate) const OLDEST_BY_PIPELINE: PerTable = per_table!(
 macro_rules! scan {
     ($($condition:literal),+) => {
         per_table!(
-            "SELECT row, created_at, request_id, status, pipeline, file_id, directory, settled_at, expires_at
+            "SELECT row, created_at, request_id, status, pipeline, file_id, directory, settled_at, expires_at,
+                 leased_until
              FROM ",
             $($condition),+
         )
@@ -224,6 +116,8 @@ pub(crate) const SCAN_SETTLED: PerTable = scan!(
     " INDEXED BY ",
     "_by_settling WHERE settled_at >= ?1 AND settled_at < ?2"
 );
+pub(crate) const SCAN_STALLED: PerTable =
+    scan!(" INDEXED BY ", "_by_lease WHERE leased_until <= ?1");
 
 // Counts that an index alone can answer: all, and those of them that have expired.
 
@@ -248,6 +142,19 @@ pub(crate) const COUNT_PIPELINE_EXPIRED: PerTable = per_table!(
     "_by_expiry WHERE expires_at <= ?2 AND pipeline = ?1 GROUP BY status"
 );
 
+// Those of them that are stalled and have not expired: few, unless nobody reaps.
+
+pub(crate) const COUNT_STALLED: PerTable = per_table!(
+    "SELECT count(*) FROM ",
+    " INDEXED BY ",
+    "_by_lease WHERE leased_until <= ?1 AND (expires_at IS NULL OR expires_at > ?1)"
+);
+pub(crate) const COUNT_PIPELINE_STALLED: PerTable = per_table!(
+    "SELECT count(*) FROM ",
+    " INDEXED BY ",
+    "_by_lease WHERE leased_until <= ?2 AND (expires_at IS NULL OR expires_at > ?2) AND pipeline = ?1"
+);
+
 // Purging and wiping.
 
 pub(crate) const PURGE: PerTable = per_table!(
@@ -260,11 +167,10 @@ pub(crate) const PURGE: PerTable = per_table!(
 pub(crate) const CURRENT: &str = "SELECT current FROM wipe_progress";
 pub(crate) const ERASED: &str = "UPDATE wipe_progress SET erased = erased + 1";
 pub(crate) const PROGRESS: &str =
-    "SELECT current, erased, compacting, compacted, wiped FROM wipe_progress";
+    "SELECT current, erased, moving, compacted, wiped FROM wipe_progress";
 pub(crate) const BEGIN_MOVE: &str =
-    "UPDATE wipe_progress SET current = 1 - current, compacting = erased";
-pub(crate) const END_MOVE: &str =
-    "UPDATE wipe_progress SET compacted = compacting, compacting = NULL";
+    "UPDATE wipe_progress SET current = 1 - current, moving = erased";
+pub(crate) const END_MOVE: &str = "UPDATE wipe_progress SET compacted = moving, moving = NULL";
 pub(crate) const WIPED: &str = "UPDATE wipe_progress SET wiped = max(wiped, ?1)";
 
 /// The first rows of a table, and how large they are.
@@ -277,9 +183,9 @@ macro_rules! move_rows {
             "INSERT INTO ",
             $to,
             " (request_id, born, revision, status, created_at, updated_at, settled_at,
-                 expires_at, pipeline, file_id, directory, states, record)
+                 expires_at, leased_until, pipeline, file_id, directory, states, record)
              SELECT request_id, born, revision, status, created_at, updated_at, settled_at,
-                 expires_at, pipeline, file_id, directory, states, record
+                 expires_at, leased_until, pipeline, file_id, directory, states, record
              FROM ",
             $from,
             " WHERE row <= ?1 ORDER BY row"
@@ -312,6 +218,7 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
+    use crate::upgrades::UPGRADES;
 
     /// What SQLite means to do for a statement, a line per step.
     fn plan(connection: &Connection, statement: &str) -> String {
@@ -332,7 +239,9 @@ mod tests {
 
     fn database() -> Connection {
         let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(UPGRADES[0]).unwrap();
+        for upgrade in UPGRADES {
+            connection.execute_batch(upgrade).unwrap();
+        }
         connection
     }
 
@@ -368,6 +277,36 @@ mod tests {
     }
 
     #[test]
+    fn what_is_stalled_is_found_by_when_its_lease_ran_out() {
+        let connection = database();
+        for statement in [SCAN_STALLED, COUNT_STALLED, COUNT_PIPELINE_STALLED].concat() {
+            let plan = plan(&connection, statement);
+            let by_lease = plan.contains("_by_lease (leased_until<?)");
+            assert!(by_lease && !plan.contains("SCAN"), "{statement}\n{plan}");
+        }
+    }
+
+    /// What an update opens to write is the table and each index that it may change.
+    #[test]
+    fn progress_writes_to_no_index_and_a_renewal_to_that_of_leases_only() {
+        let connection = database();
+        for (statements, indexes) in [(ADVANCE, 0), (LEASE, 1)] {
+            for statement in statements {
+                let mut explain = connection.prepare(&format!("EXPLAIN {statement}")).unwrap();
+                for parameter in 1..=explain.parameter_count() {
+                    explain.raw_bind_parameter(parameter, 1).unwrap();
+                }
+                let mut rows = explain.raw_query();
+                let mut opened = 0;
+                while let Some(row) = rows.next().unwrap() {
+                    opened += usize::from(row.get::<_, String>(1).unwrap() == "OpenWrite");
+                }
+                assert_eq!(opened, 1 + indexes, "{statement}");
+            }
+        }
+    }
+
+    #[test]
     fn one_process_is_found_by_its_id_in_either_table() {
         let connection = database();
         for statement in [LOAD, VERSION] {
@@ -375,10 +314,5 @@ mod tests {
             assert!(plan.contains("process_a_by_id (request_id=?)"), "{plan}");
             assert!(plan.contains("process_b_by_id (request_id=?)"), "{plan}");
         }
-    }
-
-    #[test]
-    fn the_upgrades_lead_to_the_schema_version() {
-        assert_eq!(UPGRADES.len(), usize::try_from(SCHEMA_VERSION).unwrap());
     }
 }

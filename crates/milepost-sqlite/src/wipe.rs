@@ -38,7 +38,7 @@ struct Progress {
     current: Table,
     erased: i64,
     /// What `erased` was when the move that is under way began.
-    compacting: Option<i64>,
+    moving: Option<i64>,
     compacted: i64,
     wiped: i64,
 }
@@ -57,16 +57,16 @@ impl Progress {
                 row.get(4)?,
             ))
         });
-        let (current, erased, compacting, compacted, wiped) = row.map_err(store_error)?;
+        let (current, erased, moving, compacted, wiped) = row.map_err(store_error)?;
         // A damaged count could have a wipe say that it is done, now and ever after.
-        let in_order: [i64; 5] = [0, wiped, compacted, compacting.unwrap_or(compacted), erased];
+        let in_order: [i64; 5] = [0, wiped, compacted, moving.unwrap_or(compacted), erased];
         if !in_order.is_sorted() {
             return Err(corrupt("the progress of wiping contradicts itself"));
         }
         Ok(Progress {
             current: Table::from_number(current)?,
             erased,
-            compacting,
+            moving,
             compacted,
             wiped,
         })
@@ -250,7 +250,7 @@ fn purge_some(
 /// One step of a move, begun if none is under way; says how many rows it moved.
 fn move_some(connection: &Connection) -> Result<usize, StoreError> {
     let mut progress = Progress::read(connection)?;
-    if progress.compacting.is_none() {
+    if progress.moving.is_none() {
         if progress.compacted >= progress.erased {
             return Ok(0);
         }

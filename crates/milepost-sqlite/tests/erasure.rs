@@ -185,6 +185,37 @@ fn a_name_that_was_updated_away_is_wiped_like_what_was_erased() {
 }
 
 #[test]
+fn nothing_is_left_of_who_has_worked_on_what_was_erased_and_what_was_wished_of_it() {
+    let place = Place::new();
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+    let process = begin(&tracker, "a.pdf");
+    let id = process.request_id();
+    let claim = |worker: &str| {
+        let lease = tracker.claim(id, worker, Duration::from_mins(1));
+        lease.expect("it is claimed")
+    };
+    claim("first-worker").release().expect("it is given back");
+    let lease = claim("second-worker");
+    tracker
+        .request_cancel(id, "wished-reason")
+        .expect("it is wished");
+    lease.release().expect("the wish is granted");
+    tracker.rerun(id).expect("it is reopened");
+    claim("third-worker");
+    let traces = [
+        "first-worker",
+        "second-worker",
+        "third-worker",
+        "wished-reason",
+    ];
+    let traces = traces.map(|trace| trace.as_bytes().to_vec());
+    assert!(!found_in(&place, &traces).is_empty());
+    tracker.erase(id).expect("an erase");
+    wipe_until_done(&tracker);
+    assert_eq!(found_in(&place, &traces), Vec::<String>::new());
+}
+
+#[test]
 fn what_was_purged_or_begun_anew_is_wiped_too() {
     let place = Place::new();
     let clock = milepost_core::ManualClock::new("2026-05-18T12:00:00Z".parse().expect("a time"));
@@ -317,7 +348,7 @@ fn progress_that_contradicts_itself_is_corrupt_and_never_done() {
     for damage in [
         "UPDATE wipe_progress SET wiped = 1000000",
         "UPDATE wipe_progress SET compacted = 1000000",
-        "UPDATE wipe_progress SET compacting = 1000000",
+        "UPDATE wipe_progress SET moving = 1000000",
         "UPDATE wipe_progress SET wiped = -1",
         "DELETE FROM wipe_progress",
     ] {
