@@ -6,8 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use milepost::{
     Change, Failure, Guard, ManualClock, MemoryStore, NewProcess, Op, OverallStatus, Pipeline,
-    Process, Progress, Query, RequestId, SqliteStore, StatusStore, Tracker, Update, Verdict,
-    WipeLevel,
+    Process, Progress, Query, ReapPolicy, RequestId, SqliteStore, StatusStore, Tracker, Update,
+    Verdict, WipeLevel,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -27,6 +27,8 @@ struct Draft {
     at: i64,
     change: Pick,
     guard: Option<(u32, u32)>,
+    /// The revision that a claim may have made.
+    token: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -45,6 +47,14 @@ enum Pick {
     Rerun,
     Rename(u8),
     Erase,
+    Claim {
+        worker: usize,
+        ttl: u64,
+    },
+    Renew(u64),
+    Release,
+    Reap(u32),
+    Wish,
 }
 
 const PROCESSES: usize = 6;
@@ -64,18 +74,25 @@ fn pick() -> impl Strategy<Value = Pick> {
         2 => Just(Pick::Rerun),
         1 => any::<u8>().prop_map(Pick::Rename),
         1 => Just(Pick::Erase),
+        4 => (0_usize..3, 1_u64..200).prop_map(|(worker, ttl)| Pick::Claim { worker, ttl }),
+        2 => (1_u64..200).prop_map(Pick::Renew),
+        1 => Just(Pick::Release),
+        2 => (0_u32..3).prop_map(Pick::Reap),
+        1 => Just(Pick::Wish),
     ]
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let guard = proptest::option::of((1_u32..3, 1_u32..3));
-    let draft =
-        (0..PROCESSES, 0_i64..300, pick(), guard).prop_map(|(process, at, change, guard)| Draft {
+    let draft = (0..PROCESSES, 0_i64..300, pick(), guard, 2_u64..6).prop_map(
+        |(process, at, change, guard, token)| Draft {
             process,
             at,
             change,
             guard,
-        });
+            token,
+        },
+    );
     let step = prop_oneof![
         12 => proptest::collection::vec(draft, 1..6).prop_map(Step::Write),
         1 => (0_i64..300, 0_usize..4).prop_map(|(at, limit)| Step::Purge { at, limit }),
@@ -121,10 +138,30 @@ fn op(clock: &ManualClock, pipelines: &[Pipeline], draft: &Draft) -> Option<Op> 
         Pick::Rerun => Change::rerun(),
         Pick::Rename(n) => Change::update(Update::new().file_name(&format!("file-{}", n % 3))),
         Pick::Erase => Change::erase(),
+        Pick::Claim { worker, ttl } => {
+            let mark = (*worker as u64) << 32 | *ttl;
+            let name = ["ahab", "starbuck", "stubb"][*worker];
+            Change::claim(name, Duration::from_secs(*ttl), mark)
+        }
+        Pick::Renew(ttl) => Change::renew(Duration::from_secs(*ttl)),
+        Pick::Release => Change::release(),
+        Pick::Reap(0) => Change::reap(draft.token, ReapPolicy::fail()),
+        Pick::Reap(attempts) => Change::reap(draft.token, ReapPolicy::retry(*attempts)),
+        Pick::Wish => Change::request_cancel("please"),
     };
+    if let Pick::Renew(_) | Pick::Release = draft.change {
+        let lease = Guard::new().lease(draft.token);
+        return Some(Op::new(id(draft.process), time(draft.at), change).guarded(lease));
+    }
     let module = !matches!(
         draft.change,
-        Pick::Cancel | Pick::Rerun | Pick::Rename(_) | Pick::Erase
+        Pick::Cancel
+            | Pick::Rerun
+            | Pick::Rename(_)
+            | Pick::Erase
+            | Pick::Claim { .. }
+            | Pick::Reap(_)
+            | Pick::Wish
     );
     let guard = draft.guard.map_or(Guard::new(), |(run, attempt)| {
         let guard = Guard::new().run(run);
@@ -163,6 +200,11 @@ fn queries() -> Vec<Query> {
         Query::new().updated(..=time(250)),
         Query::new().file_name("file-1"),
         Query::new().file_name_prefix("gen"),
+        Query::new().stalled(),
+        Query::new().stalled().oldest_first().limit(1),
+        Query::new().stalled().pipeline("one"),
+        Query::new().stalled().status(OverallStatus::Complete),
+        Query::new().stalled().file_name_prefix("gen").limit(2),
     ]
 }
 
