@@ -87,15 +87,15 @@ fn claimed() -> Slot {
 
 /// The process that is born of a fixed number, whatever it was born of.
 fn with_fixed_birth(process: &Process) -> Process {
-    let mut json = serde_json::to_value(process).unwrap();
+    let mut json = serde_json::to_value(process).expect("a process has a JSON form");
     json["born"] = 0x0123_4567_89ab_cdef_u64.into();
-    serde_json::from_value(json).unwrap()
+    serde_json::from_value(json).expect("it is a process still")
 }
 
 fn from_hex(hex: &str) -> Vec<u8> {
     let hex = hex.trim();
     (0..hex.len() / 2)
-        .map(|at| u8::from_str_radix(&hex[at * 2..at * 2 + 2], 16).unwrap())
+        .map(|at| u8::from_str_radix(&hex[at * 2..at * 2 + 2], 16).expect("two hexadecimal digits"))
         .collect()
 }
 

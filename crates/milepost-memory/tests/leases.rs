@@ -95,6 +95,7 @@ fn what_is_stalled_is_listed_in_order_and_counted_exactly() {
 fn what_was_renewed_given_back_settled_or_erased_is_not_found() {
     let (tracker, clock) = tracker();
     let claimed = || {
+        clock.advance(Duration::from_millis(1));
         let process = tracker.begin(new("some")).expect("it begins");
         let lease = tracker.claim(process.request_id(), "worker", MINUTE);
         lease.expect("it is claimed")

@@ -7,7 +7,7 @@ use crate::error::{corrupt, refuse, store_error};
 use crate::header::{Marks, check_marks};
 use crate::pool::Deadline;
 use crate::rows::Table;
-use crate::sql;
+use crate::{sql, upgrades};
 
 /// Brings the schema to this library's version; a new file is one at version 0.
 pub(crate) fn upgrade(connection: &Connection, deadline: Deadline) -> Result<(), StoreError> {
@@ -41,7 +41,7 @@ fn upgrade_within(connection: &Connection) -> Result<(), StoreError> {
     }
     let done = usize::try_from(marks.schema_version)
         .map_err(|_| corrupt("the schema version is negative"))?;
-    let Some(upgrades) = sql::UPGRADES
+    let Some(upgrades) = upgrades::UPGRADES
         .get(done..)
         .filter(|upgrades| !upgrades.is_empty())
     else {
@@ -51,7 +51,7 @@ fn upgrade_within(connection: &Connection) -> Result<(), StoreError> {
         connection.execute_batch(upgrade).map_err(store_error)?;
     }
     connection
-        .pragma_update(None, "user_version", sql::SCHEMA_VERSION)
+        .pragma_update(None, "user_version", upgrades::SCHEMA_VERSION)
         .map_err(store_error)
 }
 

@@ -142,7 +142,7 @@ fn a_lease_is_found_from_the_moment_at_which_it_runs_out() {
     let (tracker, clock) = open(&place);
     let id = begin(&tracker, "a.txt").request_id();
     tracker.claim(id, "worker", MINUTE).expect("it is claimed");
-    clock.advance(MINUTE - Duration::from_micros(1));
+    clock.set(noon() + MINUTE - TimeDelta::microseconds(1));
     assert_eq!(stalled(&tracker), []);
     clock.advance(Duration::from_micros(1));
     assert_eq!(stalled(&tracker), [id]);
@@ -153,6 +153,7 @@ fn what_was_renewed_given_back_settled_or_erased_is_not_found() {
     let place = Place::new();
     let (tracker, clock) = open(&place);
     let claimed = |name: &str| {
+        clock.advance(Duration::from_millis(1));
         let id = begin(&tracker, name).request_id();
         tracker.claim(id, "worker", MINUTE).expect("it is claimed")
     };
