@@ -112,8 +112,8 @@ impl Process {
         self.claim.as_deref()
     }
 
-    /// The standing wish that it be cancelled, if there is one. It stays in the record of work that was
-    /// completed or failed all the same.
+    /// The wish that it be cancelled, if there is one that no release or reap has granted. It stays in the record of a
+    /// process that settled under it, completed all the same or cancelled by its worker, until a rerun.
     #[must_use]
     pub fn cancel_requested(&self) -> Option<&CancelRequest> {
         self.cancel_request.as_deref()

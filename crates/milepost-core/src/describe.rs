@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use crate::claim::{Claim, ClaimEnd};
 use crate::error::TrackError;
 use crate::module::{Module, ModuleState};
 use crate::process::{OverallStatus, Process};
@@ -12,7 +13,8 @@ use crate::watch::Watch;
 
 /// One line of text per change of a watched process: see [`Watch::describe`].
 ///
-/// A line names the module, what happened, the time that took and the progress:
+/// A line names the module, what happened, the time that took and the progress; others say who claims the process and
+/// lets go of it, and that somebody asks to cancel it:
 ///
 /// ```text
 /// invoice-ocr: ongoing, 3 modules, file invoice.pdf
@@ -71,6 +73,8 @@ fn changes(before: Option<&Process>, now: &Process) -> Vec<String> {
             now.status()
         ));
     }
+    lines.extend(claim_line(before, now));
+    lines.extend(wish_line(before, now));
     for (index, module) in now.modules().iter().enumerate() {
         let earlier = before.map(|before| &before.modules()[index]);
         let fresh = module.state() == &ModuleState::Pending && module.attempt() == 1;
@@ -93,6 +97,33 @@ fn changes(before: Option<&Process>, now: &Process) -> Vec<String> {
         lines.push(one_line(&line));
     }
     lines
+}
+
+/// Who has come to hold the process, or ceased to; renewals are no news.
+fn claim_line(before: Option<&Process>, now: &Process) -> Option<String> {
+    let claim = now.claim()?;
+    let standing = |claim: &Claim| (claim.token(), claim.end());
+    if before.and_then(Process::claim).map(standing) == Some(standing(claim)) {
+        return None;
+    }
+    let (pipeline, worker) = (now.pipeline(), claim.worker());
+    let line = match claim.end() {
+        None => format!("{pipeline}: claimed by {worker}"),
+        Some(ClaimEnd::Released { .. }) => format!("{pipeline}: given back by {worker}"),
+        Some(ClaimEnd::Reaped { .. }) => {
+            format!("{pipeline}: reaped, {worker} let its lease run out")
+        }
+    };
+    Some(one_line(&line))
+}
+
+fn wish_line(before: Option<&Process>, now: &Process) -> Option<String> {
+    let wish = now.cancel_requested()?;
+    if before.and_then(Process::cancel_requested) == Some(wish) {
+        return None;
+    }
+    let (pipeline, reason) = (now.pipeline(), wish.reason());
+    Some(one_line(&format!("{pipeline}: asked to cancel, {reason}")))
 }
 
 fn module_line(module: &Module, process: &Process) -> String {

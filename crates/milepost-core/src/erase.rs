@@ -7,7 +7,7 @@ use crate::error::TrackError;
 use crate::filter::{Filter, Term};
 use crate::guard::Guard;
 use crate::id::{FileId, RequestId};
-use crate::listing::{Listing, Order};
+use crate::listing::{Found, Listing, Order};
 use crate::op::{Change, Op};
 use crate::process::Process;
 use crate::query::{Asked, Query};
@@ -164,6 +164,17 @@ impl Tracker {
             if some < limits::PURGE {
                 return Ok(purged);
             }
+        }
+    }
+
+    /// The first page of a walk that is not empty: a page may be, and yet name where to go on.
+    pub(crate) fn first_found(&self, mut listing: Listing) -> Result<Found, StoreError> {
+        loop {
+            let found = self.store().list(&listing)?;
+            if !found.items.is_empty() || found.next.is_none() {
+                return Ok(found);
+            }
+            listing.after = found.next;
         }
     }
 

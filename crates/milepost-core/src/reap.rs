@@ -54,7 +54,7 @@ impl Tracker {
     pub fn reap(&self, policy: ReapPolicy) -> Result<Reaped, TrackError> {
         let at = self.clock().now();
         let query = Query::new().stalled().oldest_first().limit(limits::PAGE);
-        let found = self.store().list(&query.listing(Asked::Visible { at })?)?;
+        let found = self.first_found(query.listing(Asked::Visible { at })?)?;
         let mut reaped = Reaped {
             more: found.next.is_some(),
             ..Reaped::default()

@@ -131,7 +131,7 @@ impl Tracker {
         retired: &mut Retired,
     ) -> Result<(), TrackError> {
         let listing = self.asked_now(&query.clone().settled(..since))?;
-        let found = self.store().list(&listing)?;
+        let found = self.first_found(listing)?;
         retired.more |= found.next.is_some();
         self.erase_unchanged(found.items.iter().map(|process| &**process), retired)
     }
@@ -154,7 +154,7 @@ impl Tracker {
         }
         // Listed before it is counted: what others let go in between then counts as gone, and no two that
         // tend at once let go of twice as many.
-        let oldest = self.store().list(&self.asked_now(&query)?)?.items;
+        let oldest = self.first_found(self.asked_now(&query)?)?.items;
         let over = self.count(&query)?.total().saturating_sub(number);
         let over = usize::try_from(over).unwrap_or(usize::MAX);
         retired.more |= over > oldest.len();

@@ -162,3 +162,38 @@ fn an_erasure_is_told_as_an_error_and_then_nothing() {
     assert!(lines.next().unwrap().unwrap_err().is_not_found());
     assert!(lines.next().is_none());
 }
+
+#[test]
+fn who_holds_it_is_told_and_renewals_are_not() {
+    let clock = ManualClock::new(noon());
+    let tracker = Tracker::with_clock(MapStore::new(), clock.clone());
+    let chain = Pipeline::new("invoice-ocr", ["ocr"]).unwrap();
+    let process = tracker.begin(NewProcess::new(&chain)).unwrap();
+    let id = process.request_id();
+    let mut lines = tracker.watch(id).unwrap().describe();
+    let mut next = || lines.next().unwrap().unwrap();
+    assert!(next().starts_with("invoice-ocr: ongoing"));
+    let lease = tracker
+        .claim(id, "worker 7", Duration::from_mins(1))
+        .unwrap();
+    assert_eq!(next(), "invoice-ocr: claimed by worker 7");
+    clock.advance(Duration::from_secs(1));
+    lease.renew().unwrap();
+    lease.release().unwrap();
+    assert_eq!(next(), "invoice-ocr: given back by worker 7");
+    tracker
+        .claim(id, "worker 8", Duration::from_mins(1))
+        .unwrap();
+    assert_eq!(next(), "invoice-ocr: claimed by worker 8");
+    tracker.request_cancel(id, "no longer\nwanted").unwrap();
+    assert_eq!(next(), "invoice-ocr: asked to cancel, no longer wanted");
+    clock.advance(Duration::from_mins(1));
+    tracker.reap(milepost_core::ReapPolicy::fail()).unwrap();
+    assert_eq!(
+        next(),
+        "invoice-ocr: reaped, worker 8 let its lease run out"
+    );
+    assert_eq!(next(), "module 1 of 1, ocr: cancelled");
+    assert!(next().starts_with("invoice-ocr: cancelled after"));
+    assert!(lines.next().is_none());
+}

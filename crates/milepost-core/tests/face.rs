@@ -15,13 +15,13 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use milepost_core::{
     Applied, Attempt, AttemptEnd, Blame, Change, ChangeKind, Clock, Conflict, Counts, Creation,
-    Cursor, Describe, Erased, Failure, FailureStatus, Field, File, FileId, Filter, Found, Guard,
-    GuardKind, Illegality, Indexed, Invalid, Listing, ManualClock, Module, ModuleFlags,
-    ModuleHandle, ModuleState, ModuleStateKind, NewProcess, NotFoundReport, Op, Order,
-    OverallStatus, Page, Pipeline, Place, Process, ProcessHandle, Progress, Query, Receipt,
-    RecordError, Rejection, Reporter, RequestId, StatusReport, StatusStore, StoreError,
-    StoreErrorKind, SystemClock, Tag, Term, TimeRange, TrackError, Tracker, Update, Updated,
-    Verdict, Version, Watch, Wipe, WipeLevel, limits,
+    Cursor, Describe, Erased, Explanation, Failure, FailureStatus, Field, File, FileId, Filter,
+    Found, Guard, GuardKind, Illegality, Indexed, Invalid, Lease, Listing, ManualClock, Module,
+    ModuleFlags, ModuleHandle, ModuleState, ModuleStateKind, NewProcess, NotFoundReport, Op, Order,
+    OverallStatus, Page, Pipeline, Place, Process, ProcessHandle, Progress, Query, ReapPolicy,
+    Reaped, Receipt, RecordError, Rejection, Reporter, RequestId, RetentionPolicy, StatusReport,
+    StatusStore, StoreError, StoreErrorKind, SystemClock, Tag, Tended, Tending, Term, TimeRange,
+    TrackError, Tracker, Update, Updated, Verdict, Version, Watch, Wipe, WipeLevel, limits,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -90,6 +90,38 @@ fn the_tracker() {
     let _: fn(&Tracker, RequestId, Change) -> Op = Tracker::op;
     let _: fn(&Tracker, &[Op]) -> Track<Vec<Verdict>> = Tracker::apply;
     let _: fn(Watch) -> Describe = Watch::describe;
+}
+
+#[test]
+fn live_work() {
+    let _: fn(NewProcess, &str) -> NewProcess = NewProcess::idempotency_key;
+    let _: fn(&Pipeline, &str) -> Result<RequestId, Invalid> = RequestId::of_key;
+    let _: fn(&Tracker, RequestId, &str, Duration) -> Track<Lease> = Tracker::claim;
+    let _: fn(&Tracker, RequestId, &str) -> Track<Applied> = Tracker::request_cancel;
+    let _: fn(&Tracker, ReapPolicy) -> Track<Reaped> = Tracker::reap;
+    let _: fn(Query) -> Query = Query::stalled;
+    let _: fn(Tracker, RetentionPolicy) -> Tracker = Tracker::retention;
+    let _: fn(Tracker, ReapPolicy) -> Tracker = Tracker::reaping;
+    let _: fn(&Tracker) -> Track<Tended> = Tracker::tend;
+    let _: fn(&Tracker, Duration) -> Track<Tending> = Tracker::tend_every;
+    let _: fn(&Tracker, RequestId) -> Track<Explanation> = Tracker::explain;
+    let _: fn(&Process, Time) -> Explanation = Process::explain;
+    let _: [fn(&Lease) -> Track<Applied>; 2] = [Lease::renew, Lease::release];
+    let _: fn(&Lease, Duration) -> Track<Applied> = Lease::renew_for;
+    let _: fn(&Lease, &str) -> Track<Applied> = Lease::cancel;
+    let _: fn(&Lease) -> bool = Lease::cancel_requested;
+    let _: fn(&Lease) -> u64 = Lease::token;
+    let _: fn(&Lease) -> &ProcessHandle = Lease::process;
+    let _: fn(&Lease, usize) -> Track<ModuleHandle> = Lease::module;
+    let _: fn(u64, ReapPolicy) -> Change = Change::reap;
+    let _: fn(&str, Duration, u64) -> Change = Change::claim;
+    let _: fn(Duration) -> Change = Change::renew;
+    let _: fn() -> Change = Change::release;
+    let _: fn(&str) -> Change = Change::request_cancel;
+    let _: fn(Guard, u64) -> Guard = Guard::lease;
+    fn shared<T: Clone + Send + Sync + 'static>() {}
+    shared::<Lease>();
+    shared::<Reporter>();
 }
 
 #[test]

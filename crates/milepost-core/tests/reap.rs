@@ -3,6 +3,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use milepost_core::{
@@ -252,6 +253,23 @@ fn one_call_reaps_a_bounded_number_and_says_that_more_wait() {
     assert_eq!((first.failed, first.more), (1_000, true));
     let second = tracker.reap(ReapPolicy::fail()).expect("it works");
     assert_eq!((second.failed, second.more), (1, false));
+}
+
+#[test]
+fn what_stalled_is_found_behind_pages_that_are_empty() {
+    let store = Arc::new(MapStore::new());
+    let clock = ManualClock::new(noon());
+    let tracker = Tracker::with_clock(Arc::clone(&store), clock.clone());
+    for _ in 0..20 {
+        tracker.begin(NewProcess::new(&chain(1))).unwrap();
+        clock.advance(Duration::from_millis(1));
+    }
+    working(&tracker, &chain(1));
+    clock.set(at(3600));
+    // Three rows a call, so that the first pages hold nothing.
+    store.examined.store(3, Ordering::SeqCst);
+    let reaped = tracker.reap(ReapPolicy::fail()).unwrap();
+    assert_eq!(reaped.failed, 1);
 }
 
 #[test]
