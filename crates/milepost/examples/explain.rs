@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let id = tracker.begin(NewProcess::new(&pipeline))?.request_id();
     println!("{}\n", tracker.explain(id)?);
 
-    let lease = tracker.claim(id, "worker 7", Duration::from_secs(60))?;
+    let lease = tracker.claim(id, "worker 7", Duration::from_mins(1))?;
     let ocr = lease.module(1)?;
     ocr.start()?;
     clock.advance(Duration::from_secs(12));
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     ocr.progress(Progress::of(3, 10).unit("pages"))?;
     println!("{}\n", tracker.explain(id)?);
 
-    clock.advance(Duration::from_secs(300));
+    clock.advance(Duration::from_mins(5));
     println!("{}\n", tracker.explain(id)?);
 
     tracker.reap(ReapPolicy::fail())?;

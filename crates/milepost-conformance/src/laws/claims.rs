@@ -281,7 +281,7 @@ pub(crate) fn only_under_a_lease_is_one_renewed_or_given_back(trial: &Trial<'_>)
             Guard::new().revision(process.revision()),
         ];
         for guard in guards {
-            for change in [Change::renew(Duration::from_secs(60)), Change::release()] {
+            for change in [Change::renew(Duration::from_mins(1)), Change::release()] {
                 let change_kind = change.kind();
                 let cause = Illegality::LeaseGuard {
                     change: change_kind,

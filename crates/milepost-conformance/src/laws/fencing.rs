@@ -27,9 +27,9 @@ pub(super) fn of_a_holder(n: u32, seconds: i64, guard: Guard) -> Vec<Op> {
         Change::request_cancel("called off"),
         Change::rerun(),
         Change::update(Update::new().file_name("late.pdf")),
-        Change::renew(Duration::from_secs(900)),
+        Change::renew(Duration::from_mins(15)),
         Change::release(),
-        Change::claim("bert", Duration::from_secs(900), 9),
+        Change::claim("bert", Duration::from_mins(15), 9),
         Change::reap(guard.lease.unwrap_or(0), ReapPolicy::fail()),
         Change::erase(),
     ];
