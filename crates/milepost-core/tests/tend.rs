@@ -294,7 +294,7 @@ fn a_store_that_panics_ends_its_round_only() {
     let tending = tracker
         .tend_every(Duration::from_millis(10))
         .expect("it works");
-    while !tending.last().is_some_and(|last| last.is_ok()) {
+    while tending.last().is_none_or(|last| last.is_err()) {
         std::thread::sleep(Duration::from_millis(1));
     }
 }
