@@ -119,10 +119,11 @@ fn live_work() {
     let _: fn() -> Change = Change::release;
     let _: fn(&str) -> Change = Change::request_cancel;
     let _: fn(Guard, u64) -> Guard = Guard::lease;
-    fn shared<T: Clone + Send + Sync + 'static>() {}
     shared::<Lease>();
     shared::<Reporter>();
 }
+
+fn shared<T: Clone + Send + Sync + 'static>() {}
 
 #[test]
 fn handles() {

@@ -183,8 +183,14 @@ fn all_that_ran_under_the_lease_is_reaped_in_a_parallel_pipeline() {
         let kinds = process.modules().iter().map(|m| m.state().kind());
         kinds.collect::<Vec<_>>()
     };
-    use ModuleStateKind::{Failed, Pending};
-    assert_eq!(kinds(failed), [Failed, Pending, Failed]);
+    assert_eq!(
+        kinds(failed),
+        [
+            ModuleStateKind::Failed,
+            ModuleStateKind::Pending,
+            ModuleStateKind::Failed
+        ]
+    );
     let (freed, lease) = working(&tracker, &pipeline);
     lease
         .module(3)
@@ -193,7 +199,7 @@ fn all_that_ran_under_the_lease_is_reaped_in_a_parallel_pipeline() {
         .expect("it works");
     clock.advance(MINUTE);
     tracker.reap(ReapPolicy::retry(2)).expect("it works");
-    assert_eq!(kinds(freed), [Pending; 3]);
+    assert_eq!(kinds(freed), [ModuleStateKind::Pending; 3]);
 }
 
 #[test]
