@@ -220,7 +220,7 @@ impl<'a> Trial<'a> {
         matching.sort_by_key(|process| Place::of(process));
         let mut counts = Counts::new();
         for process in &matching {
-            counts.add(process.status(), 1);
+            counts.tally(process, filter);
         }
         let counted = ok("count", self.store().count(filter));
         assert_eq!(

@@ -3,15 +3,15 @@
 use std::env;
 
 use chrono::{DateTime, Utc};
-use milepost_core::{
-    Change, Counts, Filter, Guard, NewProcess, Op, Order, Pipeline, TimeRange, Update,
-};
+use milepost_core::{Change, Counts, Filter, Guard, NewProcess, Op, Order, Pipeline};
 use proptest::collection::vec;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 
-use super::strategy::{self, Begin, Draft, GuardDraft, Known, Move, Search};
+use super::drafts::{Begin, Draft, GuardDraft, Known, Move, Search, TokenDraft};
+use super::spelled::{asked, change};
+use super::strategy;
 use crate::fixture::{at, file, id, side_by_side};
-use crate::model::{Act, Card, Deed, Fresh, Model, Renewal, Step, Term, Until};
+use crate::model::{Act, Card, Deed, Fresh, Model, Step};
 use crate::trial::{Trial, ids, ok};
 
 /// How many sequences are tried, unless `MILEPOST_CASES` says otherwise.
@@ -113,6 +113,7 @@ impl<'a> Run<'a> {
             run: Some(0),
             attempt: deed.module().map(|_| 0),
             revision: None,
+            lease: strategy::works_under_lease(card, &deed, choice).then_some(TokenDraft::Held(0)),
         };
         let draft = Draft {
             id: n,
@@ -120,6 +121,7 @@ impl<'a> Run<'a> {
             guard,
             begin: None,
             deed,
+            reaps: TokenDraft::Held(0),
         };
         self.send(&[draft])
     }
@@ -205,8 +207,10 @@ impl<'a> Run<'a> {
         filter.visible_at = visible_at;
         let mut found = self.model.list(&terms, visible_at);
         let mut counts = Counts::new();
-        for (_, status) in &found {
-            counts.add(*status, 1);
+        for (_, card) in &found {
+            counts.add(card.status, 1);
+            let stalled = visible_at.is_some_and(|time| card.is_stalled(time));
+            counts.add_stalled(u64::from(stalled));
         }
         let counted = ok("count", self.trial.store().count(&filter));
         if counted != counts {
@@ -230,12 +234,14 @@ impl<'a> Run<'a> {
     /// Makes ops of drafts, and the same for the model. Guards are taken from what the model has now.
     fn resolve(&self, drafts: &[Draft]) -> (Vec<Op>, Vec<Act>) {
         let resolve = |draft: &Draft| {
-            let (mut op, deed) = match &draft.begin {
-                Some(begin) => self.begin(draft, begin),
-                None => (
-                    Op::new(id(draft.id), at(draft.at), change(&draft.deed)),
-                    draft.deed.clone(),
-                ),
+            let (mut op, deed) = if let Some(begin) = &draft.begin {
+                self.begin(draft, begin)
+            } else {
+                let mut deed = draft.deed.clone();
+                if let Deed::Reap(token, _) = &mut deed {
+                    *token = self.token(draft.id, draft.reaps);
+                }
+                (Op::new(id(draft.id), at(draft.at), change(&deed)), deed)
             };
             op.guard = self.guard(draft.id, &draft.guard, deed.module());
             let act = Act {
@@ -268,7 +274,20 @@ impl<'a> Run<'a> {
         guard.revision = draft
             .revision
             .map(|by| near(version.map_or(1, |version| version.revision), by));
+        guard.lease = draft.lease.map(|token| self.token(n, token));
         guard
+    }
+
+    fn token(&self, n: u32, draft: TokenDraft) -> u64 {
+        let card = self.model.card(id(n));
+        let hold = card.and_then(|card| card.hold.as_ref());
+        match draft {
+            // Where nobody has claimed, a token that could be somebody's.
+            TokenDraft::Held(by) => hold
+                .map_or(2, |hold| hold.token)
+                .saturating_add_signed(by.into()),
+            TokenDraft::Future(by) => card.map_or(1, |card| card.version.revision) + u64::from(by),
+        }
     }
 
     fn begin(&self, draft: &Draft, begin: &Begin) -> (Op, Deed) {
@@ -318,79 +337,16 @@ impl<'a> Run<'a> {
             status: milepost_core::OverallStatus::Ongoing,
             settled_at: None,
             blame: None,
+            hold: None,
+            wish: None,
         };
         let file_is_given = begin.file.is_some();
         (
             op,
-            Deed::Create(Fresh {
+            Deed::Create(Box::new(Fresh {
                 card,
                 file_is_given,
-            }),
+            })),
         )
-    }
-}
-
-/// The change that a deed is.
-fn change(deed: &Deed) -> Change {
-    match deed {
-        Deed::Create(_) => unreachable!("creations are prepared"),
-        Deed::Start(module) => Change::start(*module),
-        Deed::Progress(module, progress) => Change::progress(*module, progress.clone()),
-        Deed::Complete(module) => Change::complete(*module),
-        Deed::Fail(module, failure) => Change::fail(*module, failure.clone()),
-        Deed::Skip(module, reason) => Change::skip(*module, reason),
-        Deed::Retry(module, failure) => Change::retry(*module, failure.clone()),
-        Deed::Cancel(reason) => Change::cancel(reason),
-        Deed::Rerun => Change::rerun(),
-        Deed::Update(renewal) => Change::update(update(renewal)),
-        Deed::Erase => Change::erase(),
-    }
-}
-
-fn update(renewal: &Renewal) -> Update {
-    let mut update = Update::new();
-    if let Some(name) = &renewal.file_name {
-        update = update.file_name(name);
-    }
-    if let Some(directory) = &renewal.directory {
-        update = update.symbolic_directory_path(directory);
-    }
-    if let Some(tags) = &renewal.tags {
-        update = update.tags(tags.iter().map(|(name, value)| (name, value)));
-    }
-    match &renewal.description {
-        Some(text) if text.is_empty() => update = update.no_file_description(),
-        Some(text) => update = update.file_description(text),
-        None => {}
-    }
-    match renewal.expiry {
-        Some(Until::At(time)) => update.expires_at(time),
-        Some(Until::Seconds(span)) => {
-            update.expires_in(std::time::Duration::from_secs(span.unsigned_abs()))
-        }
-        Some(Until::Never) => update.never_expires(),
-        None => update,
-    }
-}
-
-/// The term that a store is asked for.
-fn asked(term: &Term) -> milepost_core::Term {
-    use milepost_core::Term as Asked;
-    let range = |from: &DateTime<Utc>, before: &DateTime<Utc>| TimeRange::new(*from..*before);
-    match term {
-        Term::Pipeline(name) => Asked::Pipeline(name.clone()),
-        Term::Status(any) => Asked::Status(any.clone()),
-        Term::FileId(id) => Asked::FileId(*id),
-        Term::FileName(name) => Asked::FileName(name.clone()),
-        Term::Prefix(prefix) => Asked::FileNamePrefix(prefix.clone()),
-        Term::Directory(path) => Asked::Directory(path.clone()),
-        Term::Under(path) => Asked::UnderDirectory(path.clone()),
-        Term::Tag(name, value) => Asked::Tag {
-            name: name.clone(),
-            value: value.clone(),
-        },
-        Term::Created(from, before) => Asked::Created(range(from, before)),
-        Term::Updated(from, before) => Asked::Updated(range(from, before)),
-        Term::Settled(from, before) => Asked::Settled(range(from, before)),
     }
 }

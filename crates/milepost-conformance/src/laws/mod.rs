@@ -3,6 +3,7 @@
 pub(crate) mod batches;
 pub(crate) mod bounds;
 pub(crate) mod clock;
+mod drafts;
 pub(crate) mod durable;
 pub(crate) mod expiry;
 pub(crate) mod filters;
@@ -14,6 +15,7 @@ pub(crate) mod machine;
 pub(crate) mod ranges;
 pub(crate) mod reads;
 pub(crate) mod replays;
+mod spelled;
 mod strategy;
 pub(crate) mod table;
 pub(crate) mod threads;

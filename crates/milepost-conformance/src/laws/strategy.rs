@@ -1,102 +1,22 @@
-//! What sequences are made of: drafts of ops, on few ids, texts and times, so that they meet.
+//! How sequences are drawn: on few ids, workers, texts and times, so that they meet.
 
-use milepost_core::{Failure, ModuleStateKind, Order, OverallStatus, Progress};
+use std::time::Duration;
+
+use milepost_core::{Failure, ModuleStateKind, Order, OverallStatus, Progress, ReapPolicy};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::drafts::{Begin, Draft, GuardDraft, Known, Move, Search, TokenDraft};
 use crate::fixture::{at, file};
-use crate::model::{Card, Deed, Renewal, Term, Until};
+use crate::model::{Card, Claiming, Deed, Renewal, Term, Until};
 
 /// Ids in play.
 pub(super) const IDS: u32 = 3;
 /// Names and directories that are prefixes and neighbours of one another.
 const NAMES: [&str; 6] = ["a", "ab", "aB", "a_", "a%b", "\u{e4}b"];
 const PATHS: [&str; 5] = ["/a", "/a/b", "/ab", "/A", "/"];
-
-/// One step of a sequence.
-#[derive(Debug, Clone)]
-pub(super) enum Move {
-    Send(Vec<Draft>),
-    SendTwice(Vec<Draft>),
-    /// Ops that each process is ready for, guarded as a handle would: what takes it through runs and
-    /// attempts.
-    Work {
-        id: u32,
-        choices: Vec<usize>,
-        at: i64,
-    },
-    /// A batch that was sent so many batches ago.
-    Again {
-        back: usize,
-    },
-    Purge {
-        seconds: i64,
-        limit: usize,
-    },
-    Reopen,
-    Search(Search),
-}
-
-/// An op whose guard and mark of birth are not yet known.
-#[derive(Debug, Clone)]
-pub(super) struct Draft {
-    pub(super) id: u32,
-    pub(super) at: i64,
-    pub(super) guard: GuardDraft,
-    /// If it begins a process; the deed is nothing then.
-    pub(super) begin: Option<Begin>,
-    pub(super) deed: Deed,
-}
-
-/// Which parts a guard has, each with how far off it is.
-#[derive(Debug, Clone, Default)]
-pub(super) struct GuardDraft {
-    pub(super) born: Option<i8>,
-    pub(super) run: Option<i8>,
-    pub(super) attempt: Option<i8>,
-    pub(super) revision: Option<i8>,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct Begin {
-    pub(super) parallel: bool,
-    pub(super) file: Option<u32>,
-    pub(super) name: String,
-    pub(super) directory: String,
-    pub(super) expires_in: Option<i64>,
-}
-
-/// A filter, and how to walk through what it takes.
-#[derive(Debug, Clone)]
-pub(super) struct Search {
-    pub(super) terms: Vec<Known>,
-    pub(super) visible_at: Option<i64>,
-    pub(super) order: Order,
-    pub(super) page: usize,
-}
-
-impl Default for Search {
-    fn default() -> Self {
-        Search {
-            terms: Vec::new(),
-            visible_at: None,
-            order: Order::OldestFirst,
-            page: 2,
-        }
-    }
-}
-
-/// A term of the model.
-#[derive(Debug, Clone)]
-pub(super) struct Known(Term);
-
-impl Known {
-    pub(super) fn term(&self) -> Term {
-        self.0.clone()
-    }
-}
 
 pub(super) fn moves() -> impl Strategy<Value = Move> {
     prop_oneof![
@@ -121,13 +41,31 @@ fn seconds() -> impl Strategy<Value = i64> {
 
 fn draft() -> impl Strategy<Value = Draft> {
     let begin = prop_oneof![2 => Just(None), 1 => begin().prop_map(Some)];
-    (0..IDS, seconds(), guard(), begin, deed()).prop_map(|(id, at, guard, begin, deed)| Draft {
-        id,
-        at,
-        guard,
-        begin,
-        deed,
-    })
+    (0..IDS, seconds(), guard(), begin, deed(), token()).prop_map(
+        |(id, at, mut guard, begin, deed, reaps)| {
+            if matches!(deed, Deed::Renew(_) | Deed::Release) && at % 8 != 0 {
+                guard.lease.get_or_insert(TokenDraft::Held(0));
+            }
+            Draft {
+                id,
+                at,
+                guard,
+                begin,
+                deed,
+                reaps,
+            }
+        },
+    )
+}
+
+/// Mostly the right one; sometimes that of a claim that was before it, or none that there can be.
+fn token() -> impl Strategy<Value = TokenDraft> {
+    prop_oneof![
+        12 => Just(TokenDraft::Held(0)),
+        3 => Just(TokenDraft::Held(-1)),
+        1 => Just(TokenDraft::Held(1)),
+        1 => (0..3_u8).prop_map(TokenDraft::Future),
+    ]
 }
 
 fn begin() -> impl Strategy<Value = Begin> {
@@ -157,12 +95,14 @@ fn guard() -> impl Strategy<Value = GuardDraft> {
         part(),
         part(),
         option::weighted(0.15, by()),
+        option::weighted(0.4, token()),
     );
-    let drafted = some.prop_map(|(born, run, attempt, revision)| GuardDraft {
+    let drafted = some.prop_map(|(born, run, attempt, revision, lease)| GuardDraft {
         born,
         run,
         attempt,
         revision,
+        lease,
     });
     prop_oneof![1 => Just(GuardDraft::default()), 1 => drafted]
 }
@@ -180,6 +120,46 @@ fn deed() -> impl Strategy<Value = Deed> {
         4 => Just(Deed::Rerun),
         3 => renewal().prop_map(Deed::Update),
         1 => Just(Deed::Erase),
+        8 => claiming().prop_map(Deed::Claim),
+        4 => ttl().prop_map(Deed::Renew),
+        2 => Just(Deed::Release),
+        4 => policy().prop_map(|policy| Deed::Reap(0, policy)),
+        2 => name().prop_map(Deed::Wish),
+    ]
+}
+
+/// Few workers and few marks, so that claims are sent again and clash.
+fn claiming() -> impl Strategy<Value = Claiming> {
+    let worker = prop_oneof![
+        16 => select(vec!["anna", "bert"]),
+        1 => select(vec!["", "a\nb"]),
+    ];
+    (worker, ttl(), 0..4_u64).prop_map(|(worker, ttl, mark)| Claiming {
+        worker: worker.into(),
+        ttl,
+        mark,
+    })
+}
+
+/// Mostly what runs out while times jump; sometimes what lasts throughout, or what nobody can ask for.
+fn ttl() -> impl Strategy<Value = Duration> {
+    prop_oneof![
+        8 => (1..40_u64).prop_map(Duration::from_secs),
+        3 => Just(Duration::from_secs(10)),
+        1 => Just(Duration::from_millis(1)),
+        1 => Just(Duration::from_hours(366 * 24)),
+        1 => select(vec![
+            Duration::ZERO,
+            Duration::from_micros(999),
+            Duration::from_hours(366 * 24 + 1),
+        ]),
+    ]
+}
+
+fn policy() -> impl Strategy<Value = ReapPolicy> {
+    prop_oneof![
+        Just(ReapPolicy::Fail),
+        (0..5_u32).prop_map(|attempts| ReapPolicy::Retry { attempts }),
     ]
 }
 
@@ -187,7 +167,11 @@ fn deed() -> impl Strategy<Value = Deed> {
 pub(super) fn likely(card: &Card, choice: usize) -> Deed {
     let failure = |reason| Failure::new(reason, "");
     let mut deeds = match card.status {
-        OverallStatus::Ongoing => vec![Deed::Cancel("likely".into())],
+        OverallStatus::Ongoing => {
+            let mut deeds = likely_leases(card, choice);
+            deeds.push(Deed::Cancel("likely".into()));
+            deeds
+        }
         OverallStatus::Complete => vec![Deed::Update(Renewal::default())],
         _ => vec![Deed::Rerun, Deed::Rerun],
     };
@@ -222,6 +206,34 @@ pub(super) fn likely(card: &Card, choice: usize) -> Deed {
     }
     let choice = choice / 2 % deeds.len();
     deeds.swap_remove(choice)
+}
+
+/// What workers and those who look after them do.
+fn likely_leases(card: &Card, choice: usize) -> Vec<Deed> {
+    let seconds = |seconds| Duration::from_secs(seconds);
+    let claim = Deed::Claim(Claiming {
+        worker: "likely".into(),
+        ttl: seconds(20),
+        mark: (choice / 2 % 9) as u64,
+    });
+    let Some(hold) = card.hold.as_ref().filter(|hold| hold.end.is_none()) else {
+        return vec![claim.clone(), claim];
+    };
+    let attempts = if choice.is_multiple_of(2) { 2 } else { 4 };
+    vec![
+        claim,
+        Deed::Renew(seconds(15)),
+        Deed::Release,
+        Deed::Reap(hold.token, ReapPolicy::Retry { attempts }),
+        Deed::Wish("likely".into()),
+    ]
+}
+
+/// Whether a deed is one that the holder does: some are done by others, who ask for no lease.
+pub(super) fn works_under_lease(card: &Card, deed: &Deed, choice: usize) -> bool {
+    let own = matches!(deed, Deed::Renew(_) | Deed::Release);
+    let others = matches!(deed, Deed::Claim(_) | Deed::Reap(..));
+    card.hold.is_some() && (own || (!others && !choice.is_multiple_of(3)))
 }
 
 fn name() -> impl Strategy<Value = String> {
@@ -304,6 +316,7 @@ fn term() -> impl Strategy<Value = Known> {
         range().prop_map(|(from, before)| Term::Created(from, before)),
         range().prop_map(|(from, before)| Term::Updated(from, before)),
         range().prop_map(|(from, before)| Term::Settled(from, before)),
+        seconds().prop_map(|seconds| Term::Stalled(at(seconds))),
     ]
-    .prop_map(Known)
+    .prop_map(Known::of)
 }

@@ -1,8 +1,11 @@
 //! What the model knows of a process, and what can be done to one.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use milepost_core::{
-    AttemptEnd, Conflict, Failure, FileId, ModuleState, OverallStatus, Process, Progress, Version,
+    AttemptEnd, ClaimEnd, Conflict, Failure, FileId, ModuleState, OverallStatus, Process, Progress,
+    ReapPolicy, Version,
 };
 
 use super::Answer;
@@ -27,6 +30,21 @@ pub(crate) struct Card {
     pub(crate) settled_at: Option<DateTime<Utc>>,
     /// The module at fault, if there is one, with reason and message.
     pub(crate) blame: Option<(Option<usize>, String, String)>,
+    pub(crate) hold: Option<Hold>,
+    /// Why it is to be cancelled, and since when, where somebody wishes that.
+    pub(crate) wish: Option<(String, DateTime<Utc>)>,
+}
+
+/// Who has claimed a process last.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Hold {
+    pub(crate) token: u64,
+    pub(crate) mark: u64,
+    pub(crate) worker: String,
+    pub(crate) since: DateTime<Utc>,
+    pub(crate) heard: DateTime<Utc>,
+    pub(crate) until: DateTime<Utc>,
+    pub(crate) end: Option<ClaimEnd>,
 }
 
 /// A module.
@@ -52,7 +70,7 @@ pub(crate) struct Past {
 /// What can be done to a process. Modules are given by position.
 #[derive(Debug, Clone)]
 pub(crate) enum Deed {
-    Create(Fresh),
+    Create(Box<Fresh>),
     Start(usize),
     Progress(usize, Progress),
     Complete(usize),
@@ -63,6 +81,19 @@ pub(crate) enum Deed {
     Rerun,
     Update(Renewal),
     Erase,
+    Claim(Claiming),
+    Renew(Duration),
+    Release,
+    Reap(u64, ReapPolicy),
+    Wish(String),
+}
+
+/// A claim that is to be made.
+#[derive(Debug, Clone)]
+pub(crate) struct Claiming {
+    pub(crate) worker: String,
+    pub(crate) ttl: Duration,
+    pub(crate) mark: u64,
 }
 
 /// A process that is to begin.
@@ -106,6 +137,7 @@ pub(crate) enum Term {
     Created(DateTime<Utc>, DateTime<Utc>),
     Updated(DateTime<Utc>, DateTime<Utc>),
     Settled(DateTime<Utc>, DateTime<Utc>),
+    Stalled(DateTime<Utc>),
 }
 
 impl Card {
@@ -141,6 +173,10 @@ impl Card {
             status: process.status(),
             settled_at: process.settled_at(),
             blame,
+            hold: process.claim().map(Hold::of),
+            wish: process
+                .cancel_requested()
+                .map(|wish| (wish.reason().to_owned(), wish.at())),
         }
     }
 
@@ -199,6 +235,20 @@ impl Card {
     }
 }
 
+impl Hold {
+    fn of(claim: &milepost_core::Claim) -> Self {
+        Hold {
+            token: claim.token(),
+            mark: claim.mark(),
+            worker: claim.worker().to_owned(),
+            since: claim.claimed_at(),
+            heard: claim.heard_at(),
+            until: claim.until(),
+            end: claim.end(),
+        }
+    }
+}
+
 impl Past {
     fn of(attempt: &milepost_core::Attempt) -> Self {
         Past {
@@ -221,7 +271,16 @@ impl Deed {
             | Deed::Fail(module, _)
             | Deed::Skip(module, _)
             | Deed::Retry(module, _) => Some(*module),
-            Deed::Create(_) | Deed::Cancel(_) | Deed::Rerun | Deed::Update(_) | Deed::Erase => None,
+            Deed::Create(_)
+            | Deed::Cancel(_)
+            | Deed::Rerun
+            | Deed::Update(_)
+            | Deed::Erase
+            | Deed::Claim(_)
+            | Deed::Renew(_)
+            | Deed::Release
+            | Deed::Reap(..)
+            | Deed::Wish(_) => None,
         }
     }
 
@@ -261,6 +320,7 @@ impl Term {
             Term::Settled(from, before) => card
                 .settled_at
                 .is_some_and(|time| within(time, from, before)),
+            Term::Stalled(by) => card.is_stalled(*by),
         }
     }
 }

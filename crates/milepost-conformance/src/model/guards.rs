@@ -2,7 +2,7 @@
 
 use milepost_core::{AttemptEnd, Failure, GuardKind, ModuleState, OverallStatus};
 
-use super::{Act, Answer, Card, Deed};
+use super::{Act, Answer, Card, Deed, leases};
 
 /// What a guard that does not hold may be answered with; nothing, if it holds.
 ///
@@ -87,9 +87,16 @@ fn history_shows(act: &Act, card: &Card) -> Option<bool> {
             })
         })),
         Deed::Rerun => Some(true),
-        Deed::Start(_) | Deed::Progress(..) | Deed::Update(_) | Deed::Erase | Deed::Create(_) => {
-            Some(false)
-        }
+        Deed::Start(_)
+        | Deed::Progress(..)
+        | Deed::Update(_)
+        | Deed::Erase
+        | Deed::Create(_)
+        | Deed::Claim(_)
+        | Deed::Renew(_)
+        | Deed::Release
+        | Deed::Reap(..)
+        | Deed::Wish(_) => Some(false),
     }
 }
 
@@ -104,7 +111,10 @@ fn effect_stands(act: &Act, card: &Card) -> Option<bool> {
             matches!(state(*module), ModuleState::Failed { failure: standing, .. } if standing == failure),
         ),
         Deed::Cancel(_) => Some(card.status == OverallStatus::Cancelled),
-        Deed::Erase => Some(false),
+        Deed::Claim(_) | Deed::Renew(_) | Deed::Reap(..) | Deed::Wish(_) => {
+            leases::stands(act, card)
+        }
+        Deed::Erase | Deed::Release => Some(false),
         Deed::Start(_) | Deed::Progress(..) | Deed::Retry(..) | Deed::Rerun | Deed::Create(_) => {
             None
         }

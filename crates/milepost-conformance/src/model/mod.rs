@@ -3,6 +3,7 @@
 
 mod card;
 mod guards;
+mod leases;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use chrono::{DateTime, Utc};
 use milepost_core::{Conflict, GuardKind, OverallStatus, Rejection, RequestId, Verdict, Version};
 
 use card::Past;
-pub(crate) use card::{Card, Deed, Fresh, Renewal, Step, Term, Until};
+pub(crate) use card::{Card, Claiming, Deed, Fresh, Renewal, Step, Term, Until};
 
 /// One deed on one process, at its time: what an op is to the model.
 #[derive(Debug, Clone)]
@@ -53,6 +54,10 @@ pub(crate) enum Answer {
     },
     Stale(GuardKind, u64, u64),
     Settled(OverallStatus),
+    /// Under which token, and which one there is.
+    Fenced(u64, Option<u64>),
+    /// By whom, and until when.
+    Held(String, DateTime<Utc>),
     /// Wrong in itself: any rejection will do.
     Wrong,
 }
@@ -71,6 +76,7 @@ pub(crate) struct About {
     status: OverallStatus,
     run: u32,
     attempt: u32,
+    is_wished: bool,
 }
 
 impl Opinion {
@@ -83,6 +89,7 @@ impl Opinion {
                     status: applied.status,
                     run: applied.run,
                     attempt: applied.attempt,
+                    is_wished: applied.cancel_requested,
                 };
                 if self.about.as_ref() != Some(&reported)
                     || applied.revision != applied.version.revision
@@ -112,6 +119,8 @@ impl Opinion {
                 current,
             }) => Answer::Stale(*guard, *given, *current),
             Err(Rejection::Settled { status }) => Answer::Settled(*status),
+            Err(Rejection::Fenced { given, current }) => Answer::Fenced(*given, *current),
+            Err(Rejection::Held { worker, until }) => Answer::Held((**worker).into(), *until),
             Err(_) => return false,
         };
         self.answers.contains(&answer)
@@ -157,10 +166,16 @@ impl Model {
         }
         let attempt = module.map_or(0, |module| entry.card.modules[module - 1].attempt);
         let about = entry.about(attempt);
-        let by_guard = guards::answers(act, &entry.card);
-        if !by_guard.is_empty() {
+        let mut answers = match leases::guard_answer(act, &entry.card) {
+            Some(answer) => vec![answer],
+            None => guards::answers(act, &entry.card),
+        };
+        if act.is_wrong_lease() {
+            answers.push(Answer::Wrong);
+        }
+        if !answers.is_empty() {
             return Opinion {
-                answers: by_guard,
+                answers,
                 about: Some(about),
             };
         }
@@ -173,6 +188,9 @@ impl Model {
         }
         match entry.apply(act) {
             Answer::Changed => {
+                if act.guard.lease.is_some() {
+                    entry.card.hear(act.at);
+                }
                 entry.card.version.revision += 1;
                 entry.card.updated_at = entry.card.updated_at.max(act.at);
                 self.changed(act, entry, module.unwrap_or(0))
@@ -215,12 +233,12 @@ impl Model {
         expired.map(|(id, _)| *id).collect()
     }
 
-    /// Which match, oldest first, with their statuses.
+    /// Which match, oldest first.
     pub(crate) fn list(
         &self,
         terms: &[Term],
         visible_at: Option<DateTime<Utc>>,
-    ) -> Vec<(RequestId, OverallStatus)> {
+    ) -> Vec<(RequestId, &Card)> {
         let mut found = self
             .entries
             .iter()
@@ -233,7 +251,7 @@ impl Model {
             .sort_by_key(|(id, entry)| (entry.card.created_at, *uuid::Uuid::from(**id).as_bytes()));
         found
             .into_iter()
-            .map(|(id, entry)| (*id, entry.card.status))
+            .map(|(id, entry)| (*id, &entry.card))
             .collect()
     }
 }
@@ -250,7 +268,7 @@ impl Opinion {
 impl Act {
     /// What is wrong in itself may be found wrong before or after the process is looked for.
     fn wrong_or(&self, answer: Answer) -> Answer {
-        if self.deed.is_wrong(usize::MAX) {
+        if self.deed.is_wrong(usize::MAX) || self.is_wrong_lease() {
             Answer::Wrong
         } else {
             answer
@@ -265,6 +283,7 @@ impl Entry {
             status: self.card.status,
             run: self.card.run,
             attempt,
+            is_wished: self.card.wish.is_some(),
         }
     }
 

@@ -27,6 +27,11 @@ impl Entry {
                 self.card = card;
                 Answer::Changed
             }
+            Deed::Claim(claiming) => self.claim(claiming, at),
+            Deed::Renew(ttl) => self.renew(*ttl, at),
+            Deed::Release => self.release(at),
+            Deed::Reap(token, policy) => self.reap(*token, *policy, at),
+            Deed::Wish(reason) => self.wish(reason, at),
             Deed::Create(_) | Deed::Erase => unreachable!("they are done before this"),
         }
     }
@@ -146,7 +151,7 @@ impl Entry {
         Answer::Changed
     }
 
-    fn cancel(&mut self, reason: &str, at: DateTime<Utc>) -> Answer {
+    pub(super) fn cancel(&mut self, reason: &str, at: DateTime<Utc>) -> Answer {
         match self.card.status {
             OverallStatus::Ongoing => {}
             OverallStatus::Cancelled => return Answer::NoChange,
@@ -201,11 +206,13 @@ impl Entry {
         self.card.status = OverallStatus::Ongoing;
         self.card.settled_at = None;
         self.card.blame = None;
+        self.card.hold = None;
+        self.card.wish = None;
         Answer::Changed
     }
 
     /// Back to pending, in another attempt, with the one that ended kept.
-    fn tries_again(&mut self, index: usize, at: DateTime<Utc>, end: AttemptEnd) {
+    pub(super) fn tries_again(&mut self, index: usize, at: DateTime<Utc>, end: AttemptEnd) {
         let run = self.card.run;
         let step = &mut self.card.modules[index];
         let past = Past {

@@ -73,7 +73,7 @@ impl StatusStore for Honest {
     fn count(&self, filter: &Filter) -> Result<Counts, StoreError> {
         let mut counts = Counts::new();
         for process in self.records().values() {
-            counts.add(process.status(), u64::from(filter.matches(process)));
+            counts.tally(process, filter);
         }
         Ok(counts)
     }
