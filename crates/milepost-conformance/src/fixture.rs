@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use milepost_core::{
@@ -70,6 +71,23 @@ pub(crate) fn module_guard(process: &Process, module: usize) -> Guard {
 /// The guard under which a handle that was taken from `process` cancels or reruns it.
 pub(crate) fn run_guard(process: &Process) -> Guard {
     Guard::new().born(process.version().born).run(process.run())
+}
+
+/// The op that claims a process for `worker`, for so many seconds.
+pub(crate) fn claim(id: RequestId, seconds: i64, worker: &str, ttl: u64, mark: u64) -> Op {
+    let ttl = Duration::from_secs(ttl);
+    op(id, seconds, Change::claim(worker, ttl, mark))
+}
+
+/// The op that lets a lease last for so many seconds.
+pub(crate) fn renew(id: RequestId, seconds: i64, ttl: u64) -> Op {
+    op(id, seconds, Change::renew(Duration::from_secs(ttl)))
+}
+
+/// The guard under which whoever made the newest claim on `process` reports.
+pub(crate) fn lease_guard(process: &Process) -> Guard {
+    let guard = Guard::new().born(process.version().born);
+    guard.lease(process.claim().map_or(0, milepost_core::Claim::token))
 }
 
 /// Makes the ops that begin processes.

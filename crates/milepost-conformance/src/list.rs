@@ -42,6 +42,8 @@ macro_rules! with_every_law {
             Durable durable::texts_of_any_content_are_kept_byte_for_byte
             Durable durable::texts_as_long_as_their_limits_are_kept
             Durable durable::the_longest_chain_is_kept
+            Durable holders::claims_and_wishes_are_kept_whole
+            Durable holders::a_lease_goes_on_after_reopening
             AllOrNone batches::a_refused_batch_is_kept_in_no_part
             SentAgain replays::every_op_sent_twice_counts_once
             SentAgain replays::a_batch_sent_twice_leaves_what_sending_it_once_does
@@ -49,21 +51,32 @@ macro_rules! with_every_law {
             SentAgain replays::beginning_twice_is_beginning_once
             SentAgain replays::an_erasure_sent_again_is_not_found
             SentAgain replays::no_change_reports_the_state_that_is_stored
+            SentAgain claims::a_claim_sent_again_is_made_once
+            SentAgain holders::a_batch_under_leases_sent_twice_leaves_what_sending_it_once_does
+            SentAgain holders::late_repeats_between_leases_change_nothing
             NoGhosts ghosts::create_never_overwrites
             NoGhosts ghosts::nothing_but_a_creation_makes_a_process_exist
             NoGhosts ghosts::a_late_op_for_an_erased_process_is_not_found
             NoGhosts ghosts::late_ops_are_not_found_even_after_the_id_was_begun_anew
             NoGhosts ghosts::an_id_begun_anew_has_nothing_of_the_one_before
+            NoGhosts holders::erased_while_leased_nothing_is_left
             OneByOne threads::of_many_creations_of_one_id_one_wins
             OneByOne threads::each_transition_is_won_by_one
             OneByOne threads::concurrent_changes_to_one_process_are_none_lost
             OneByOne threads::concurrent_changes_to_many_processes_are_none_lost
             OneByOne threads::verdicts_are_decided_on_the_state_that_is_stored_now
             OneByOne threads::a_process_that_many_begin_and_erase_is_never_half_there
+            OneByOne races::of_many_claims_at_once_one_wins
+            OneByOne races::of_many_that_claim_what_stalls_one_wins
+            OneByOne races::a_claim_and_a_cancel_at_once_come_one_after_the_other
+            OneByOne races::a_reap_and_a_renewal_at_once_do_not_both_hold
+            OneByOne races::what_stalls_is_reaped_once_by_many
+            OneByOne races::no_wish_is_lost_to_a_release
             NoClock clock::times_decades_off_are_kept_as_given
             NoClock clock::times_finer_than_a_microsecond_are_cut
             NoClock clock::a_clock_that_runs_backwards_disturbs_nothing
             NoClock clock::expiry_at_the_ends_of_the_range_is_neither_early_nor_late
+            NoClock fencing::of_two_holders_whose_clocks_differ_the_later_claim_counts
             Bounded bounds::a_batch_of_too_many_ops_is_over_the_limit
             Bounded bounds::a_batch_of_too_many_bytes_is_over_the_limit
             Bounded bounds::reading_too_many_ids_is_over_the_limit
@@ -72,6 +85,7 @@ macro_rules! with_every_law {
             Bounded bounds::a_filter_of_as_many_terms_as_there_may_be_is_served
             Bounded bounds::a_record_that_would_be_too_large_is_refused
             Bounded bounds::the_oldest_attempts_make_room
+            Bounded reaping::a_full_record_has_room_for_a_reap
             Gone expiry::what_is_erased_is_nowhere
             Gone expiry::what_is_erased_is_on_no_later_page
             ExpiredOnly expiry::purge_takes_what_has_expired_and_nothing_else
@@ -108,6 +122,38 @@ macro_rules! with_every_law {
             Machine guards::a_guard_on_what_has_not_come_is_illegal
             Machine guards::an_attempt_guard_on_a_change_of_the_whole_process_is_illegal
             Machine guards::guards_on_a_creation_are_ignored
+            Machine claims::what_is_claimed_is_held_for_as_long_as_was_asked
+            Machine claims::a_token_is_the_revision_of_its_claim_and_later_ones_are_larger
+            Machine claims::what_has_settled_is_not_claimed
+            Machine claims::what_is_wrong_in_a_claim_is_illegal
+            Machine claims::a_renewal_keeps_the_token_and_never_shortens
+            Machine claims::only_under_a_lease_is_one_renewed_or_given_back
+            Machine claims::a_lease_that_has_not_come_is_illegal
+            Machine claims::ops_that_ask_for_no_lease_pass_under_anybody_s
+            Machine fencing::what_comes_after_a_lease_ran_out_is_fenced
+            Machine fencing::what_comes_after_another_claimed_is_fenced
+            Machine fencing::what_comes_after_a_release_is_fenced
+            Machine fencing::what_comes_after_a_reap_is_fenced
+            Machine fencing::a_late_renewal_revives_nothing
+            Machine fencing::the_lease_is_judged_before_the_rest_of_the_guard
+            Machine fencing::in_a_settled_process_no_lease_runs_out
+            Machine fencing::whoever_works_under_a_lease_is_heard
+            Machine fencing::a_rerun_clears_the_lease
+            Machine reaping::what_stalls_is_reaped_from_the_end_of_its_lease_on
+            Machine reaping::a_reap_fails_what_runs_or_else_what_is_next
+            Machine reaping::a_reap_frees_what_runs_until_its_attempts_are_used_up
+            Machine reaping::what_runs_side_by_side_is_freed_or_fails_together
+            Machine reaping::a_reap_is_meant_for_one_claim
+            Machine reaping::a_reap_and_a_renewal_exclude_each_other
+            Machine reaping::a_reap_of_a_passed_run_or_revision_is_stale
+            Machine wishes::where_no_lease_lasts_a_wish_is_granted_at_once
+            Machine wishes::under_a_lease_a_wish_stands_until_it_is_granted
+            Machine wishes::a_wish_outlives_the_lease_that_it_met
+            Machine wishes::what_is_completed_despite_a_wish_stays_complete
+            Machine wishes::a_release_grants_the_wish
+            Machine wishes::a_reap_grants_the_wish_whatever_its_policy
+            Machine wishes::a_wish_for_what_has_settled_changes_nothing
+            Machine wishes::a_cancel_needs_no_wish_and_no_lease
             Machine generated::any_sequence_of_ops_does_what_the_documents_say
             Reads reads::read_many_answers_each_id_in_order
             Reads reads::versions_answers_each_id_in_order
@@ -135,11 +181,18 @@ macro_rules! with_every_law {
             Lists ranges::visible_at_hides_what_has_expired_by_then
             Lists filters::every_term_of_a_filter_must_hold
             Lists filters::a_changed_process_is_found_by_what_it_is_now
+            Lists stalled::what_has_stalled_is_listed_and_counted
+            Lists stalled::without_a_time_nothing_is_counted_as_stalled
+            Lists stalled::what_goes_on_is_stalled_no_more
+            Lists stalled::stalled_goes_with_every_other_term
+            Lists stalled::what_has_expired_is_not_stalled
+            Lists stalled::a_walk_over_the_stalled_shows_each_once
             Expiry expiry::reads_answer_what_is_stored_expired_or_not
             Expiry expiry::a_process_is_absent_from_the_moment_it_expires
             Expiry expiry::an_expired_process_is_begun_anew
             Expiry expiry::an_expired_process_is_erased_by_an_erasure
             Expiry expiry::an_extension_before_the_expiry_wins
+            Expiry holders::what_expires_while_leased_is_nobody_s
         }
     };
 }

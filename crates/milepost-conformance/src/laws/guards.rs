@@ -7,7 +7,7 @@ use crate::trial::Trial;
 
 /// Sees that the op is `Ok`, and changed nothing.
 #[track_caller]
-fn changes_nothing(trial: &Trial<'_>, op: &Op) {
+pub(super) fn changes_nothing(trial: &Trial<'_>, op: &Op) {
     let before = trial.stored(op.id);
     let applied = trial.must(op);
     assert!(!applied.changed, "got a change from {op:?}");

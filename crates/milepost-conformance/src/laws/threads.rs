@@ -13,10 +13,13 @@ use milepost_core::{
 use crate::fixture::{at, chain, failure, id, op};
 use crate::trial::{Trial, ok};
 
-const THREADS: u32 = 6;
+pub(super) const THREADS: u32 = 6;
 
 /// Runs `work` in as many threads, half of them on another store value, and answers what each came to.
-fn at_once<T: Send>(trial: &Trial<'_>, work: impl Fn(u32, &dyn StatusStore) -> T + Sync) -> Vec<T> {
+pub(super) fn at_once<T: Send>(
+    trial: &Trial<'_>,
+    work: impl Fn(u32, &dyn StatusStore) -> T + Sync,
+) -> Vec<T> {
     let stores: [Arc<dyn StatusStore>; 2] = [trial.store(), trial.another()];
     let barrier = Barrier::new(THREADS as usize);
     thread::scope(|scope| {
@@ -38,7 +41,7 @@ fn at_once<T: Send>(trial: &Trial<'_>, work: impl Fn(u32, &dyn StatusStore) -> T
 }
 
 /// Sends one op; whether it was the one that changed something.
-fn wins(store: &dyn StatusStore, op: &Op) -> bool {
+pub(super) fn wins(store: &dyn StatusStore, op: &Op) -> bool {
     let verdicts = ok("write", store.write(std::slice::from_ref(op)));
     verdicts[0].as_ref().is_ok_and(|applied| applied.changed)
 }
