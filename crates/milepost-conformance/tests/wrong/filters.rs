@@ -49,7 +49,9 @@ pub(crate) fn judges(own: fn(&Term, &Process) -> Option<bool>) -> Subject {
         };
         Wrong::new()
             .count(move |honest, filter| {
-                Ok(count_where(honest, |process| matches(filter, process)))
+                Ok(count_where(honest, filter, |process| {
+                    matches(filter, process)
+                }))
             })
             .list(move |honest, listing| {
                 list_where(honest, listing, |process| matches(&listing.filter, process))
@@ -213,7 +215,7 @@ fn finds_by_what_was() -> Subject {
             })
             .count(move |honest, filter| {
                 let first = counted.lock().expect("no law panics in here");
-                Ok(count_where(honest, |process| {
+                Ok(count_where(honest, filter, |process| {
                     filter.matches(&first[&process.request_id()])
                 }))
             })

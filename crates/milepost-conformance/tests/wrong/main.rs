@@ -4,14 +4,20 @@
 mod honest;
 
 mod batches;
+mod fences;
 mod filters;
 mod ghosts;
+mod leases;
 mod lists;
+mod races;
 mod ranges;
+mod reaps;
 mod rules;
 mod shared;
+mod stalled;
 mod store;
 mod times;
+mod wishes;
 
 use std::collections::BTreeSet;
 
@@ -49,6 +55,12 @@ fn cases() -> Vec<Case> {
         filters::cases(),
         ghosts::cases(),
         ranges::cases(),
+        leases::cases(),
+        fences::cases(),
+        reaps::cases(),
+        wishes::cases(),
+        races::cases(),
+        stalled::cases(),
     ]
     .into_iter()
     .flatten()
@@ -112,6 +124,36 @@ fn laws_on_ranges_notice_their_faults() {
 #[test]
 fn laws_on_ghosts_notice_their_faults() {
     must_all_break(ghosts::cases());
+}
+
+#[test]
+fn laws_on_leases_notice_their_faults() {
+    must_all_break(leases::cases());
+}
+
+#[test]
+fn laws_on_fencing_notice_their_faults() {
+    must_all_break(fences::cases());
+}
+
+#[test]
+fn laws_on_reaping_notice_their_faults() {
+    must_all_break(reaps::cases());
+}
+
+#[test]
+fn laws_on_wishes_notice_their_faults() {
+    must_all_break(wishes::cases());
+}
+
+#[test]
+fn laws_on_races_notice_their_faults() {
+    must_all_break(races::cases());
+}
+
+#[test]
+fn laws_on_what_has_stalled_notice_their_faults() {
+    must_all_break(stalled::cases());
 }
 
 #[test]

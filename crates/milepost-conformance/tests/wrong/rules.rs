@@ -11,16 +11,16 @@ use crate::batches::unchanged;
 use crate::honest::{Records, apply};
 use crate::store::Wrong;
 
-fn each(judge: fn(&mut Records, &Op) -> Verdict) -> Subject {
+pub(crate) fn each(judge: fn(&mut Records, &Op) -> Verdict) -> Subject {
     Subject::new(move || Wrong::new().each(judge))
 }
 
-fn altered(alter: fn(Op) -> Op) -> Subject {
+pub(crate) fn altered(alter: fn(Op) -> Op) -> Subject {
     Subject::new(move || Wrong::new().altered(alter))
 }
 
 /// Answers this change without doing it.
-fn leaves_undone(kind: ChangeKind) -> Subject {
+pub(crate) fn leaves_undone(kind: ChangeKind) -> Subject {
     Subject::new(move || {
         Wrong::new().each(move |records, op| {
             if op.change.kind() == kind {

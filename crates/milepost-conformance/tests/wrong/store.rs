@@ -127,7 +127,9 @@ impl Wrong {
     /// Lists and counts what passes this, in place of the filter.
     pub(crate) fn matching(self, matches: fn(&Filter, &Process) -> bool) -> Self {
         self.count(move |honest, filter| {
-            Ok(count_where(honest, |process| matches(filter, process)))
+            Ok(count_where(honest, filter, |process| {
+                matches(filter, process)
+            }))
         })
         .list(move |honest, listing| {
             list_where(honest, listing, |process| matches(&listing.filter, process))
@@ -170,11 +172,18 @@ pub(crate) fn list_where(
     })
 }
 
-/// The honest count of what passes another test than a filter.
-pub(crate) fn count_where(honest: &Honest, matches: impl Fn(&Process) -> bool) -> Counts {
+/// The honest count of what passes another test than this filter, at its time.
+pub(crate) fn count_where(
+    honest: &Honest,
+    filter: &Filter,
+    matches: impl Fn(&Process) -> bool,
+) -> Counts {
     let mut counts = Counts::new();
-    for process in honest.records().values() {
-        counts.add(process.status(), u64::from(matches(process)));
+    for process in honest.records().values().filter(|process| matches(process)) {
+        counts.add(process.status(), 1);
+        let time = filter.visible_at;
+        let stalled = time.is_some_and(|time| process.is_stalled(time));
+        counts.add_stalled(u64::from(stalled));
     }
     counts
 }

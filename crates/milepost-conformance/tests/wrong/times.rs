@@ -197,7 +197,7 @@ fn purges_from_reads_only() -> Subject {
                 list_where(&all, listing, |process| listing.filter.matches(process))
             })
             .count(move |honest, filter: &Filter| {
-                let mut counts = count_where(honest, |process| filter.matches(process));
+                let mut counts = count_where(honest, filter, |process| filter.matches(process));
                 counts.add(
                     milepost_core::OverallStatus::Ongoing,
                     counted.records().len() as u64,
