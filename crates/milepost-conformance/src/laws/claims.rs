@@ -167,6 +167,15 @@ pub(crate) fn a_claim_sent_again_is_made_once(trial: &Trial<'_>) {
         let again = claim(id(1), seconds, "anna", 60, 1).guarded(guard);
         is_rejected(trial, &again, stale.clone());
     }
+    // Nor after its own end.
+    begin_claimed(trial, 4);
+    let released = lease_guard(&trial.stored(id(4)));
+    trial.must(&op(id(4), 20, Change::release()).guarded(released));
+    is_rejected(
+        trial,
+        &claim(id(4), 10, "anna", 60, 1).guarded(guard),
+        stale,
+    );
 }
 
 pub(crate) fn what_has_settled_is_not_claimed(trial: &Trial<'_>) {
@@ -255,6 +264,17 @@ pub(crate) fn a_renewal_keeps_the_token_and_never_shortens(trial: &Trial<'_>) {
         "left is the claim after it was renewed"
     );
     assert_eq!((held.heard_at(), held.until()), (at(30), at(90)));
+    // Of a revision that has passed it stands if the lease lasts for as long.
+    let seen = guard.revision(2);
+    for ttl in [5, 60] {
+        changes_nothing(trial, &renew(id(1), 30, ttl).guarded(seen));
+    }
+    let stale = Rejection::Stale {
+        guard: GuardKind::Revision,
+        given: 2,
+        current: 3,
+    };
+    is_rejected(trial, &renew(id(1), 30, 61).guarded(seen), stale);
     // Again; one that would end sooner; one by a clock that was set back.
     for (seconds, ttl) in [(30, 60), (40, 5), (40, 50), (-900, 60)] {
         changes_nothing(trial, &renewed(seconds, ttl));

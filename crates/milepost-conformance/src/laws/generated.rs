@@ -10,8 +10,8 @@ use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunne
 use super::drafts::{Begin, Draft, GuardDraft, Known, Move, Search, TokenDraft};
 use super::spelled::{asked, change};
 use super::strategy;
-use crate::fixture::{at, file, id, side_by_side};
-use crate::model::{Act, Card, Deed, Fresh, Model, Step};
+use crate::fixture::{at, file, id, micros_after, side_by_side};
+use crate::model::{Act, Card, Deed, Fresh, Model, Step, Term};
 use crate::trial::{Trial, ids, ok};
 
 /// How many sequences are tried, unless `MILEPOST_CASES` says otherwise.
@@ -89,7 +89,19 @@ impl<'a> Run<'a> {
         for n in 0..strategy::IDS {
             self.compare(n)?;
         }
-        self.search(&Search::default())
+        self.search(&Search::default())?;
+        self.search_around_ends()
+    }
+
+    /// What has stalled at the very end of each lease, and just before it.
+    fn search_around_ends(&self) -> Result<(), String> {
+        let cards = (0..strategy::IDS).filter_map(|n| self.model.card(id(n)));
+        let holds = cards.filter_map(|card| card.hold.as_ref());
+        let ends = holds.flat_map(|hold| [hold.until, micros_after(hold.until, -1)]);
+        for end in ends {
+            self.search_for(&[Term::Stalled(end)], Some(end), Order::NewestFirst, 2)?;
+        }
+        Ok(())
     }
 
     fn send(&mut self, drafts: &[Draft]) -> Result<(), String> {
@@ -112,7 +124,7 @@ impl<'a> Run<'a> {
             born: Some(0),
             run: Some(0),
             attempt: deed.module().map(|_| 0),
-            revision: None,
+            revision: strategy::names_revision(&deed, choice).then_some(0),
             lease: strategy::works_under_lease(card, &deed, choice).then_some(TokenDraft::Held(0)),
         };
         let draft = Draft {
@@ -201,11 +213,21 @@ impl<'a> Run<'a> {
     fn search(&self, search: &Search) -> Result<(), String> {
         let terms = search.terms.iter().map(Known::term).collect::<Vec<_>>();
         let visible_at = search.visible_at.map(at);
+        self.search_for(&terms, visible_at, search.order, search.page)
+    }
+
+    fn search_for(
+        &self,
+        terms: &[Term],
+        visible_at: Option<DateTime<Utc>>,
+        order: Order,
+        page: usize,
+    ) -> Result<(), String> {
         let mut filter = terms
             .iter()
             .fold(Filter::new(), |filter, term| filter.with(asked(term)));
         filter.visible_at = visible_at;
-        let mut found = self.model.list(&terms, visible_at);
+        let mut found = self.model.list(terms, visible_at);
         let mut counts = Counts::new();
         for (_, card) in &found {
             counts.add(card.status, 1);
@@ -218,11 +240,11 @@ impl<'a> Run<'a> {
                 "counted is {counted:?}, the model has {counts:?} of {filter:?}"
             ));
         }
-        if search.order == Order::NewestFirst {
+        if order == Order::NewestFirst {
             found.reverse();
         }
         let found = found.into_iter().map(|(id, _)| id).collect::<Vec<_>>();
-        let listed = ids(&self.trial.walk(&filter, search.order, search.page));
+        let listed = ids(&self.trial.walk(&filter, order, page));
         if listed != found {
             return Err(format!(
                 "listed is {listed:?}, the model has {found:?} of {filter:?}"

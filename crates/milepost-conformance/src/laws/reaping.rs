@@ -313,6 +313,13 @@ pub(crate) fn a_full_record_has_room_for_a_reap(trial: &Trial<'_>) {
         let guard = lease_guard(&trial.stored(id(n)));
         assert!(trial.must(&renew(id(n), 20, 60).guarded(guard)).changed);
         assert!(trial.must(&reap(n, 80, 2, policy)).changed);
+        let mut record = Vec::new();
+        trial.stored(id(n)).to_record(&mut record);
+        let read = Process::from_record(&record);
+        assert!(
+            read.is_ok(),
+            "what was reaped cannot be read back: {read:?}"
+        );
     }
 }
 

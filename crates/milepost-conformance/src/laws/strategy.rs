@@ -219,14 +219,25 @@ fn likely_leases(card: &Card, choice: usize) -> Vec<Deed> {
     let Some(hold) = card.hold.as_ref().filter(|hold| hold.end.is_none()) else {
         return vec![claim.clone(), claim];
     };
-    let attempts = if choice.is_multiple_of(2) { 2 } else { 4 };
+    let reap = |attempts| Deed::Reap(hold.token, ReapPolicy::Retry { attempts });
     vec![
         claim,
         Deed::Renew(seconds(15)),
         Deed::Release,
-        Deed::Reap(hold.token, ReapPolicy::Retry { attempts }),
+        reap(1),
+        reap(2),
+        reap(4),
         Deed::Wish("likely".into()),
     ]
+}
+
+/// Whether a deed is sent for the revision that was seen, so that it has passed when it comes again.
+pub(super) fn names_revision(deed: &Deed, choice: usize) -> bool {
+    let of_a_lease = matches!(
+        deed,
+        Deed::Claim(_) | Deed::Renew(_) | Deed::Reap(..) | Deed::Wish(_)
+    );
+    of_a_lease && choice.is_multiple_of(4)
 }
 
 /// Whether a deed is one that the holder does: some are done by others, who ask for no lease.
