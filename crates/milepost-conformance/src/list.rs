@@ -137,6 +137,7 @@ macro_rules! with_every_law {
             Machine fencing::a_late_renewal_revives_nothing
             Machine fencing::the_lease_is_judged_before_the_rest_of_the_guard
             Machine fencing::in_a_settled_process_no_lease_runs_out
+            Machine fencing::what_ran_out_before_it_settled_stays_fenced
             Machine fencing::whoever_works_under_a_lease_is_heard
             Machine fencing::a_rerun_clears_the_lease
             Machine reaping::what_stalls_is_reaped_from_the_end_of_its_lease_on

@@ -112,8 +112,8 @@ impl Process {
         self.claim.as_deref()
     }
 
-    /// The wish that it be cancelled, if there is one that no release or reap has granted. It stays in the record of a
-    /// process that settled under it, completed all the same or cancelled by its worker, until a rerun.
+    /// The wish that it be cancelled, until that is granted. It stays in the record of a process that completed or
+    /// failed all the same, until a rerun.
     #[must_use]
     pub fn cancel_requested(&self) -> Option<&CancelRequest> {
         self.cancel_request.as_deref()
@@ -154,7 +154,7 @@ pub enum ReapPolicy {
     /// module that is next fails.
     Fail,
     /// What runs goes back to pending, for another worker to claim. A module that has been tried
-    /// `attempts` times fails, as under [`Fail`](ReapPolicy::Fail).
+    /// `attempts` times, in this run and those before it, fails as under [`Fail`](ReapPolicy::Fail).
     ///
     /// If nothing runs the process is only freed: a worker that dies before it starts a module uses up no
     /// attempt.

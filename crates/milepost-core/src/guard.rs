@@ -23,7 +23,8 @@ pub struct Guard {
     pub attempt: Option<u32>,
     /// The process is at this revision.
     pub revision: Option<u64>,
-    /// The process is held under the lease of this token, which has not run out by the op's time.
+    /// The process is held under the lease of this token, which has not run out by the op's time. Give `born`
+    /// with it: another process that goes by the id may bear the same token.
     pub lease: Option<u64>,
 }
 

@@ -182,6 +182,10 @@ fn claim_laws(process: &Process) -> Result<(), Broken> {
             process.claim().is_some_and(|claim| claim.end.is_none()),
             "a wish that nobody can grant must have been granted",
         )?;
+        holds(
+            !matches!(process.outcome, Outcome::Cancelled { .. }),
+            "a cancelled process must have no wish left",
+        )?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The rules of leases and of wishes: who may hold a process, who is fenced off, what becomes of what
 //! stands still.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -24,8 +25,8 @@ pub(crate) enum Standing {
 
 /// Whether an op comes from whom its guard says: the holder of the lease.
 ///
-/// A lease runs out only while the process is ongoing: once that has settled nobody else can claim it,
-/// and the holder may send again what got no answer.
+/// A lease runs out only while the process is ongoing: what settled under a lease that lasted nobody else can
+/// claim, and the holder may send again what got no answer.
 pub(crate) fn admits(op: &Op, process: &Process) -> Result<Standing, Rejection> {
     let Some(token) = op.guard.lease else {
         let holders_own = matches!(op.change.kind(), ChangeKind::Renew | ChangeKind::Release);
@@ -46,7 +47,8 @@ pub(crate) fn admits(op: &Op, process: &Process) -> Result<Standing, Rejection> 
         }
         Some(_) => return Err(fenced(process, token)),
     }
-    if process.is_stalled(time::to_micros(op.at)) {
+    let judged_at = process.settled_at().unwrap_or(time::to_micros(op.at));
+    if claim.until <= judged_at {
         return Err(fenced(process, token));
     }
     Ok(Standing::Admitted)
@@ -140,7 +142,7 @@ pub(crate) fn release(process: &Process) -> Option<Effect> {
     (!process.is_settled()).then_some(Effect::Release)
 }
 
-/// A wish for who holds it to grant; if nobody does, it is granted at once.
+/// A wish for who holds it to grant; if nobody does, it is granted at once. The first one counts.
 pub(crate) fn request_cancel(
     process: &Process,
     reason: &str,
@@ -151,15 +153,15 @@ pub(crate) fn request_cancel(
         OverallStatus::Cancelled => return Ok(None),
         OverallStatus::Complete | OverallStatus::Failed => return Err(settled(process)),
     }
-    if !process.is_leased(at) {
-        return Ok(Some(Effect::Cancel {
-            reason: reason.into(),
-        }));
-    }
-    let first = process.cancel_request.is_none();
-    Ok(first.then(|| Effect::Wish {
-        reason: reason.into(),
-    }))
+    let standing = process.cancel_requested().map(|wish| &wish.reason);
+    let reason = standing.map_or_else(|| reason.into(), Arc::clone);
+    Ok(if !process.is_leased(at) {
+        Some(Effect::Cancel { reason })
+    } else if standing.is_none() {
+        Some(Effect::Wish { reason })
+    } else {
+        None
+    })
 }
 
 /// Whoever reaps names the claim that it saw running out: if that was renewed, or another has claimed,

@@ -227,7 +227,8 @@ impl Change {
         Change::Release
     }
 
-    /// Fails or frees a process whose lease, the one of `token`, has run out by the time of the op.
+    /// Fails or frees a process whose lease, the one of `token`, has run out by the time of the op. Guard it
+    /// with `born`: another process that goes by the id may bear the same token.
     #[must_use]
     pub fn reap(token: u64, policy: ReapPolicy) -> Self {
         Change::Reap { token, policy }

@@ -199,6 +199,8 @@ fn perform_cancel(process: &mut Process, reason: Arc<str>, at: DateTime<Utc>) {
         }
     }
     process.outcome = Outcome::Cancelled { at, reason };
+    // Granted, by whomever.
+    process.cancel_request = None;
 }
 
 fn end_claim(process: &mut Process, end: ClaimEnd) {

@@ -32,8 +32,9 @@ use crate::verdict::Verdict;
 /// 4. **All or none.** `Err` means that nothing of the batch was kept nor ever will be; with kind
 ///    [`OutcomeUnknown`](StoreErrorKind::OutcomeUnknown), all or none was kept.
 /// 5. **Sent again.** Sending a guarded batch again leaves the record that sending it once would
-///    (guarded: with `born`, and with `attempt` on a module's change, `run` on cancel and rerun,
-///    `revision` on update). An op whose effect stands is `Ok` with `changed: false`; one that was
+///    (guarded: with `born`, and with `attempt` on a module's change, `run` on cancel, its request and
+///    rerun, `revision` on update and claim, `lease` on renew and release; a reap names its claim
+///    itself). An op whose effect stands is `Ok` with `changed: false`; one that was
 ///    overtaken changes nothing and may be rejected, and one that was rejected the first time is
 ///    judged anew. Erasing what is absent is `NotFound`.
 /// 6. **No ghosts.** A creation never overwrites, and nothing but a creation makes a process exist: a
@@ -105,7 +106,8 @@ pub trait StatusStore: fmt::Debug + Send + Sync + 'static {
     /// [`Listing::check`] first.
     fn list(&self, listing: &Listing) -> Result<Found, StoreError>;
 
-    /// How many processes match, by overall status.
+    /// How many processes match, by overall status, and how many of them stand still at
+    /// [`visible_at`](Filter::visible_at): what [`Counts::tally`] counts of each.
     ///
     /// Exact if every term is [indexed](crate::Term::is_indexed); else at most
     /// [`limits::COUNT_EXAMINED`] rows are examined, and [`Counts::is_exact`] says whether that was all.

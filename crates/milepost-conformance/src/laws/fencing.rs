@@ -226,6 +226,28 @@ pub(crate) fn in_a_settled_process_no_lease_runs_out(trial: &Trial<'_>) {
     assert_eq!((claim.end(), claim.until()), (None, at(70)));
 }
 
+pub(crate) fn what_ran_out_before_it_settled_stays_fenced(trial: &Trial<'_>) {
+    trial.must(&trial.begin(&side_by_side(), id(1), 0));
+    trial.must(&claim(id(1), 10, "anna", 60, 1));
+    let guard = lease_guard(&trial.stored(id(1)));
+    let held = |seconds, change| op(id(1), seconds, change).guarded(guard);
+    for module in [1, 2] {
+        trial.must(&held(20, Change::start(module)));
+    }
+    // Fails without the holder, at the very end of its lease.
+    trial.must(&op(id(1), 70, Change::fail(1, failure())));
+    for seconds in [30, 70, 5_000] {
+        is_fenced(trial, &held(seconds, Change::complete(2)), 2, Some(2));
+        is_fenced(
+            trial,
+            &held(seconds, Change::fail(1, failure())),
+            2,
+            Some(2),
+        );
+        is_fenced(trial, &held(seconds, Change::rerun()), 2, Some(2));
+    }
+}
+
 pub(crate) fn whoever_works_under_a_lease_is_heard(trial: &Trial<'_>) {
     let guard = lease_guard(&begin_claimed(trial, 1));
     let heard = |op: &Op, seconds| {

@@ -113,7 +113,7 @@ pub(crate) fn a_wish_outlives_the_lease_that_it_met(trial: &Trial<'_>) {
     let taken = trial.must(&claim(id(1), 70, "bert", 60, 2));
     assert!(taken.changed && taken.cancel_requested, "the wish stays");
     stands(trial, 1, "called off", 20);
-    // Nobody does: whoever wishes it next has it at once.
+    // Nobody does: whoever wishes it next has it at once, for the reason of the first.
     begin_claimed(trial, 2);
     trial.must(&wish(2, 20, "called off"));
     let applied = trial.must(&wish(2, 70, "again"));
@@ -123,7 +123,12 @@ pub(crate) fn a_wish_outlives_the_lease_that_it_met(trial: &Trial<'_>) {
     );
     let process = trial.stored(id(2));
     let blame = process.blame().map(|blame| blame.message);
-    assert_eq!(blame, Some("again"), "left is why it was cancelled");
+    assert_eq!(blame, Some("called off"), "left is why it was cancelled");
+    assert_eq!(
+        process.cancel_requested(),
+        None,
+        "what is granted is wished no more"
+    );
 }
 
 pub(crate) fn what_is_completed_despite_a_wish_stays_complete(trial: &Trial<'_>) {

@@ -28,7 +28,8 @@ pub(super) fn guard_answer(act: &Act, card: &Card) -> Option<Answer> {
     match (&act.deed, hold.end) {
         (Deed::Release, Some(ClaimEnd::Released { .. })) => Some(Answer::NoChange),
         (_, Some(_)) => fenced,
-        (_, None) if card.is_stalled(act.at) => fenced,
+        // Nothing runs out any more once the process has settled.
+        (_, None) if hold.until <= card.settled_at.unwrap_or(act.at) => fenced,
         (_, None) => None,
     }
 }
@@ -164,11 +165,13 @@ impl Entry {
     }
 
     pub(super) fn wish(&mut self, reason: &str, at: DateTime<Utc>) -> Answer {
+        let first = self.card.wish.clone();
         // Cancelling knows what has settled.
         if !self.card.is_leased(at) {
-            return self.cancel(reason, at);
+            let reason = first.map_or(reason.to_owned(), |(reason, _)| reason);
+            return self.cancel(&reason, at);
         }
-        if self.card.wish.is_some() {
+        if first.is_some() {
             return Answer::NoChange;
         }
         self.card.wish = Some((reason.to_owned(), at));

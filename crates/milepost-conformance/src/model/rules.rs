@@ -174,6 +174,7 @@ impl Entry {
         } else {
             None
         };
+        self.card.wish = None;
         self.card.blame = Some((fault, "Cancelled".into(), reason.into()));
         self.card.status = OverallStatus::Cancelled;
         self.card.settled_at = Some(at);

@@ -83,6 +83,16 @@ fn lets_leases_run_out_in_what_settled(records: &mut Records, op: &Op) -> Verdic
     apply(records, op)
 }
 
+fn lets_go_of_all_leases_in_what_settled(records: &mut Records, op: &Op) -> Verdict {
+    let mut free = op.clone();
+    if standing(records, op).is_some_and(|claim| Some(claim.token()) == op.guard.lease)
+        && records[&op.id].is_settled()
+    {
+        free.guard.lease = None;
+    }
+    apply(records, &free)
+}
+
 fn judges_the_lease_last(records: &mut Records, op: &Op) -> Verdict {
     let verdict = apply(records, op);
     if let Err(Rejection::Fenced { .. }) = verdict {
@@ -184,6 +194,11 @@ pub(crate) fn cases() -> Vec<Case> {
             "lets leases run out in what has settled",
             || each(lets_leases_run_out_in_what_settled),
             &["in_a_settled_process_no_lease_runs_out"],
+        ),
+        Case::new(
+            "lets everybody pass in what has settled",
+            || each(lets_go_of_all_leases_in_what_settled),
+            &["what_ran_out_before_it_settled_stays_fenced"],
         ),
         Case::new(
             "judges the lease after all else",
