@@ -4,40 +4,84 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::background::lock;
+use crate::claim::Claim;
 use crate::id::RequestId;
 use crate::op::Op;
-use crate::process::Version;
+use crate::process::{OverallStatus, Process, Version};
 use crate::store::one_each;
 use crate::tracker::Shared;
-use crate::verdict::Verdict;
+use crate::verdict::{Applied, Verdict};
 
 /// How a lease hears that its process is to be cancelled.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Ear {
+    born: u64,
+    /// The lease's own: what stood before it is none of its.
+    token: u64,
     wished: AtomicBool,
+    /// There is nothing more to hear: somebody has wished it, or the process has settled or gone.
+    done: AtomicBool,
     /// The version of which it is known whether the wish stands in it.
     known: Mutex<Option<Version>>,
 }
 
 impl Ear {
+    /// The ear of the lease that `claim` gives on this process.
+    pub(crate) fn new(process: &Process, claim: &Claim) -> Self {
+        let ear = Ear {
+            born: process.version().born,
+            token: claim.token(),
+            wished: AtomicBool::new(false),
+            done: AtomicBool::new(false),
+            known: Mutex::new(None),
+        };
+        ear.hears(process);
+        ear
+    }
+
     pub(crate) fn is_wished(&self) -> bool {
         self.wished.load(Ordering::Relaxed)
     }
 
-    /// A wish that was heard stays: only the end of the lease takes it back.
-    pub(crate) fn heard(&self, wished: bool) {
+    /// Whether somebody must ask the store on its behalf.
+    pub(crate) fn is_listening(&self) -> bool {
+        !self.done.load(Ordering::Relaxed)
+    }
+
+    /// Takes in what the answer to an op says.
+    pub(crate) fn hears_of(&self, applied: &Applied) {
+        let is_settled = applied.status != OverallStatus::Ongoing;
+        self.take_in(applied.version, applied.cancel_requested, is_settled);
+    }
+
+    fn hears(&self, process: &Process) {
+        let wished = process.cancel_requested().is_some();
+        self.take_in(process.version(), wished, process.is_settled());
+    }
+
+    fn take_in(&self, version: Version, wished: bool, is_settled: bool) {
+        if version.born != self.born || version.revision < self.token {
+            return;
+        }
+        *lock(&self.known) = Some(version);
         if wished {
             self.wished.store(true, Ordering::Relaxed);
         }
+        if wished || is_settled {
+            self.done.store(true, Ordering::Relaxed);
+        }
     }
 
-    fn heard_at(&self, version: Version, wished: bool) {
-        *lock(&self.known) = Some(version);
-        self.heard(wished);
-    }
-
-    pub(crate) fn knows(&self, version: Version) -> bool {
-        self.is_wished() || *lock(&self.known) == Some(version)
+    /// Compares with what the store has: says whether it must be read.
+    pub(crate) fn compare(&self, version: Option<Version>) -> bool {
+        match version {
+            Some(version) if version.born == self.born => *lock(&self.known) != Some(version),
+            // Erased, and perhaps begun anew.
+            Some(_) | None => {
+                self.done.store(true, Ordering::Relaxed);
+                false
+            }
+        }
     }
 }
 
@@ -47,7 +91,7 @@ impl Shared {
         for (op, verdict) in ops.iter().zip(verdicts) {
             if let Ok(applied) = verdict {
                 for ear in self.watchers.ears_of(op.id) {
-                    ear.heard_at(applied.version, applied.cancel_requested);
+                    ear.hears_of(applied);
                 }
             }
         }
@@ -64,11 +108,49 @@ impl Shared {
         if let Ok(read) = read.and_then(|read| one_each(ids.len(), read)) {
             for ((_, ears), process) in unheard.iter().zip(read) {
                 if let Some(process) = process {
-                    let wished = process.cancel_requested().is_some();
-                    ears.iter()
-                        .for_each(|ear| ear.heard_at(process.version(), wished));
+                    ears.iter().for_each(|ear| ear.hears(&process));
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Change, ManualClock, NewProcess, Pipeline, Verdict};
+
+    #[test]
+    fn a_lease_hears_nothing_of_what_was_before_it_or_of_another_process() {
+        let clock = ManualClock::new("2026-05-18T12:00:00Z".parse().unwrap());
+        let pipeline = Pipeline::new("pipeline", ["step"]).unwrap();
+        let begin = NewProcess::new(&pipeline).into_op(&clock).unwrap();
+        let mut slot = None;
+        let mut send = |change| -> Verdict { Op::new(begin.id, begin.at, change).apply(&mut slot) };
+        assert!(send(begin.change.clone()).is_ok());
+        send(Change::claim("worker 1", Duration::from_mins(1), 1)).unwrap();
+        let wish = send(Change::request_cancel("stop")).unwrap();
+        assert!(wish.cancel_requested);
+        send(Change::cancel("stopped")).unwrap();
+        send(Change::rerun()).unwrap();
+        send(Change::claim("worker 2", Duration::from_mins(1), 2)).unwrap();
+        let process = slot.unwrap();
+
+        let ear = Ear::new(&process, process.claim().unwrap());
+        assert!(!ear.is_wished());
+        // The answer to the wish comes late.
+        ear.hears_of(&wish);
+        assert!(!ear.is_wished() && ear.is_listening());
+        let mut other = wish;
+        other.version.born ^= 1;
+        other.version.revision = 99;
+        ear.hears_of(&other);
+        assert!(!ear.is_wished());
+        let mut own = wish;
+        own.version.revision = 99;
+        ear.hears_of(&own);
+        assert!(ear.is_wished() && !ear.is_listening());
     }
 }

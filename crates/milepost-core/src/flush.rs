@@ -19,7 +19,7 @@ impl Tracker {
     /// Writes an op of a handle in its turn: what reporters have pending goes first.
     ///
     /// A transition of a module is not made if something pending was refused, now or earlier: it answers
-    /// why, once. A cancel is made all the same. Progress takes the place of what is pending.
+    /// why, once. A cancel, its request and a release are made all the same. Progress takes the place of what is pending.
     pub(crate) fn write_in_turn(&self, op: &Op) -> Result<Applied, TrackError> {
         let Some(lane) = self.lanes().of(op) else {
             return self.write_one(op);
@@ -28,7 +28,9 @@ impl Tracker {
         match (&op.change, Source::of(op)) {
             (Change::Progress { .. }, Some(source)) => self.write_over(&lane, source, op),
             (_, Some(source)) => self.write_after(&lane, source, op),
-            (Change::Cancel { .. }, None) => self.write_with(&lane, op),
+            (Change::Cancel { .. } | Change::RequestCancel { .. } | Change::Release, None) => {
+                self.write_with(&lane, op)
+            }
             (_, None) => self.write_one(op),
         }
     }
@@ -64,7 +66,7 @@ impl Tracker {
         Ok(applied)
     }
 
-    /// What calls everything off is made in the same write, whatever becomes of the reports.
+    /// What may end the work is made in the same write, whatever becomes of the reports.
     fn write_with(&self, lane: &Lane, op: &Op) -> Result<Applied, TrackError> {
         let (mut ops, tickets): (Vec<_>, Vec<_>) = lane.pending(None).into_iter().unzip();
         ops.push(op.clone());

@@ -12,7 +12,7 @@ use crate::guard::Guard;
 use crate::id::RequestId;
 use crate::limits::BATCH_OPS;
 use crate::op::Op;
-use crate::verdict::Verdict;
+use crate::verdict::{Rejection, Verdict};
 
 /// Which process: its id, and the mark that it was born with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -100,6 +100,8 @@ struct Slot {
     pending: Option<Pending>,
     /// The first since the last that was shown: what comes after is often its consequence.
     rejection: Option<TrackError>,
+    /// Its lease, attempt or process has ended: nothing of it can be written any more.
+    over: bool,
 }
 
 #[derive(Debug)]
@@ -173,7 +175,11 @@ impl Lane {
         let mut state = lock(&self.state);
         state.stamps += 1;
         let stamp = state.stamps;
-        let pending = &mut state.slots.entry(source).or_default().pending;
+        let slot = state.slots.entry(source).or_default();
+        if slot.over {
+            return false;
+        }
+        let pending = &mut slot.pending;
         let since = pending.as_ref().map_or(stamp, |older| older.since);
         *pending = Some(Pending { op, stamp, since });
         !std::mem::replace(&mut state.on_agenda, true)
@@ -242,9 +248,18 @@ impl Lane {
     /// The store has judged a report: it is pending no more.
     pub(crate) fn judged(&self, ticket: Ticket, verdict: Verdict) {
         let mut state = lock(&self.state);
-        state.written = Some(Instant::now());
         state.apart = false;
         state.take_up_to(ticket);
+        let over = matches!(
+            verdict,
+            Err(Rejection::Fenced { .. } | Rejection::Stale { .. } | Rejection::NotFound)
+        );
+        if over {
+            // It takes none of the time of those that are still at work.
+            state.slots.entry(ticket.source).or_default().end();
+        } else {
+            state.written = Some(Instant::now());
+        }
         drop(state);
         if let Err(rejection) = verdict {
             self.refuse(ticket.source, rejection.into());
@@ -288,6 +303,13 @@ impl Lane {
     }
 }
 
+impl Slot {
+    fn end(&mut self) {
+        self.pending = None;
+        self.over = true;
+    }
+}
+
 impl State {
     fn take_up_to(&mut self, ticket: Ticket) {
         let Some(slot) = self.slots.get_mut(&ticket.source) else {
@@ -301,7 +323,8 @@ impl State {
     }
 
     fn tidy(&mut self, source: Source) {
-        let is_empty = |slot: &Slot| slot.pending.is_none() && slot.rejection.is_none();
+        let is_empty =
+            |slot: &Slot| slot.pending.is_none() && slot.rejection.is_none() && !slot.over;
         if self.slots.get(&source).is_some_and(is_empty) {
             self.slots.remove(&source);
         }

@@ -30,7 +30,8 @@ impl Tracker {
     /// # Errors
     ///
     /// [`Held`](Rejection::Held) while another's lease lasts; [`Settled`](Rejection::Settled) if nothing is
-    /// left to do. After an error of the store the claim may stand: it runs out by itself.
+    /// left to do. After [`OutcomeUnknown`](crate::StoreErrorKind::OutcomeUnknown) the claim may stand: it runs
+    /// out by itself.
     ///
     /// # Examples
     ///
@@ -56,7 +57,7 @@ impl Tracker {
         let op = self.checked_op(id, Change::claim(worker, ttl, mark))?;
         time::after(op.at, ttl, "end of the lease")?;
         let claimed = self.write_one(&op)?;
-        let process = self.get(id)?;
+        let process = self.get(id).inspect_err(|_| self.give_back(&claimed, id))?;
         let claim = process.claim().filter(|claim| claim.mark() == mark);
         // Whoever was quicker than this read has begun the process anew or taken it over.
         let claim = claim.ok_or_else(|| Rejection::Fenced {
@@ -68,14 +69,22 @@ impl Tracker {
             worker: worker.into(),
             ttl,
             until: Mutex::new(claim.until()),
-            ear: Arc::new(Ear::default()),
+            ear: Arc::new(Ear::new(&process, claim)),
             listening: OnceLock::new(),
         });
-        hold.ear.heard(process.cancel_requested().is_some());
         Ok(Lease {
             process: ProcessHandle::under(self, &process, &hold),
             hold,
         })
+    }
+
+    /// Lets go of what was claimed, and could not be read: nobody would give it back. If that fails too, it runs
+    /// out.
+    fn give_back(&self, claimed: &Applied, id: RequestId) {
+        let guard = Guard::new()
+            .born(claimed.version.born)
+            .lease(claimed.revision);
+        let _ = self.write_one(&self.op(id, Change::release()).guarded(guard));
     }
 
     /// Asks that a process be cancelled.
@@ -198,7 +207,8 @@ impl Lease {
         Ok(applied)
     }
 
-    /// Gives it back before it runs out: others may claim the process. Again: no change.
+    /// Gives it back before it runs out: others may claim the process. Again: no change. What reporters have
+    /// pending is written before it.
     ///
     /// A module that runs goes on running; [retry](ModuleHandle::retry) it first if another worker is to start
     /// it anew. A wish to cancel that stands is granted.
@@ -238,7 +248,7 @@ impl Lease {
     }
 
     fn send(&self, op: &Op) -> Result<Applied, TrackError> {
-        let applied = self.process.tracker().write_one(op)?;
+        let applied = self.process.tracker().write_in_turn(op)?;
         self.hold.note(&applied);
         Ok(applied)
     }
@@ -252,7 +262,7 @@ impl Hold {
 
     /// Takes in what the answer to an op of this lease says.
     pub(crate) fn note(&self, applied: &Applied) {
-        self.ear.heard(applied.cancel_requested);
+        self.ear.hears_of(applied);
     }
 }
 

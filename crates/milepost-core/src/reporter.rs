@@ -21,7 +21,8 @@ use crate::work::Progress;
 ///   [`report_interval`](crate::Tracker::report_interval) says otherwise. Of several modules the one that
 ///   has waited longest is next.
 /// - What is pending is written before each transition that a handle of the same tracker makes of the module:
-///   start, complete, fail, skip and retry. A cancel has what is pending of all modules written before it,
+///   start, complete, fail, skip and retry. A cancel, a request for one and the
+///   release of a lease have what is pending of all modules written before them,
 ///   in the same write. [`progress`](ModuleHandle::progress) takes the place of what is pending.
 /// - A value that is refused shows at the next transition through this module's handles, which answers why
 ///   and is not made; called again, it is made. Only the first of several is shown. A cancel shows none.

@@ -79,16 +79,18 @@ impl Tracker {
     ///
     /// # Errors
     ///
-    /// What was done before an error stays done.
+    /// The first of several. Every chore is tried, whatever became of the others, and what was done stays done.
     pub fn tend(&self) -> Result<Tended, TrackError> {
         let chores = self.read_chores();
-        let purged = self.store().purge(self.clock().now(), limits::PURGE)?;
-        let retired = self.retire(&chores.retention)?;
+        // Each is done whatever became of the others: a rule that is wrong must not keep what stalled waiting.
+        let purged = self.store().purge(self.clock().now(), limits::PURGE);
+        let retired = self.retire(&chores.retention);
         let reaped = match chores.reaping {
-            Some(policy) => self.reap(policy)?,
-            None => Reaped::default(),
+            Some(policy) => self.reap(policy),
+            None => Ok(Reaped::default()),
         };
-        let wipe = self.wiped(retired.processes).wipe;
+        let wipe = self.wiped(0).wipe;
+        let (purged, retired, reaped) = (purged?, retired?, reaped?);
         let pending = matches!(wipe, Wipe::Pending { .. });
         Ok(Tended {
             purged,
@@ -164,7 +166,9 @@ impl Drop for Tending {
     fn drop(&mut self) {
         self.state.rounds().stopping = true;
         self.state.stopped.notify_all();
-        if let Some(thread) = self.thread.take() {
+        // It may be the one that lets the guard go, in a store's call.
+        let other = |thread: &JoinHandle<()>| thread.thread().id() != std::thread::current().id();
+        if let Some(thread) = self.thread.take().filter(other) {
             // It ends in a panic only if a store's drop does, which is then that store's to report.
             let _ = thread.join();
         }

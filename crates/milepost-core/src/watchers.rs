@@ -55,6 +55,11 @@ impl Party {
     fn is_empty(&self) -> bool {
         self.seats.is_empty() && self.ears.is_empty()
     }
+
+    /// Whether the store must be asked for it.
+    fn is_asking(&self) -> bool {
+        !self.seats.is_empty() || self.ears.iter().any(|ear| ear.is_listening())
+    }
 }
 
 impl Watchers {
@@ -156,7 +161,7 @@ impl Watchers {
             }
             // The interval as it now is: it may be set while this waits.
             let left = self.interval().max(rest).saturating_sub(began.elapsed());
-            hall = if hall.parties.is_empty() {
+            hall = if !hall.parties.values().any(Party::is_asking) {
                 self.changed
                     .wait(hall)
                     .unwrap_or_else(PoisonError::into_inner)
@@ -164,6 +169,7 @@ impl Watchers {
                 return Some(
                     hall.parties
                         .iter()
+                        .filter(|(_, party)| party.is_asking())
                         .map(|(id, party)| (*id, party.clone()))
                         .collect(),
                 );
@@ -217,8 +223,9 @@ impl Shared {
                     for seat in &party.seats {
                         seat.compare(version, now);
                     }
-                    let knows = |version| party.ears.iter().all(|ear| ear.knows(version));
-                    if version.is_some_and(|version| !knows(version)) {
+                    // Every one of them compares, whatever the others find.
+                    let listening = party.ears.iter().filter(|ear| ear.is_listening());
+                    if listening.filter(|ear| ear.compare(version)).count() > 0 {
                         unheard.push((*id, &party.ears));
                     }
                 }

@@ -247,6 +247,19 @@ fn a_round_purges_reaps_and_wipes() {
 }
 
 #[test]
+fn a_rule_that_is_wrong_keeps_nothing_else_waiting() {
+    let wrong = RetentionPolicy::new().pipeline("", Keep::new().newest(1));
+    let (tracker, clock) = host(wrong);
+    let tracker = tracker.reaping(ReapPolicy::fail());
+    let held = tracker.begin(NewProcess::new(&pipeline("a"))).unwrap();
+    let id = held.request_id();
+    tracker.claim(id, "worker", MINUTE).unwrap();
+    clock.set(at(60));
+    assert!(matches!(tracker.tend(), Err(TrackError::Invalid(_))));
+    assert_eq!(tracker.get(id).unwrap().status(), OverallStatus::Failed);
+}
+
+#[test]
 fn tending_goes_on_until_its_guard_is_dropped_and_outlives_errors() {
     let store = Arc::new(MapStore::new());
     let tracker = Tracker::new(Arc::clone(&store));
