@@ -98,7 +98,7 @@ impl CancelRequest {
         &self.reason
     }
 
-    /// When it was uttered.
+    /// When it was asked for.
     #[must_use]
     pub fn at(&self) -> DateTime<Utc> {
         self.at
@@ -156,8 +156,8 @@ pub enum ReapPolicy {
     /// What runs goes back to pending, for another worker to claim. A module that has been tried
     /// `attempts` times, in this run and those before it, fails as under [`Fail`](ReapPolicy::Fail).
     ///
-    /// If nothing runs the process is only freed: a worker that dies before it starts a module uses up no
-    /// attempt.
+    /// A worker's own [`retry`](crate::ModuleHandle::retry) uses up attempts too. A worker that dies before it starts
+    /// a module uses up none, and nor does one whose process is claimed by another before it is reaped.
     Retry {
         /// How many attempts a module gets in all; 0 and 1 give it no second one.
         attempts: u32,

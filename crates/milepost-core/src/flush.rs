@@ -18,8 +18,9 @@ const _: () = assert!(BATCH_OPS * (128 + NAME_BYTES + PROGRESS_MESSAGE_BYTES) <=
 impl Tracker {
     /// Writes an op of a handle in its turn: what reporters have pending goes first.
     ///
-    /// A transition of a module is not made if something pending was refused, now or earlier: it answers
-    /// why, once. A cancel, its request and a release are made all the same. Progress takes the place of what is pending.
+    /// A transition of a module is not made if something pending was refused, now or earlier: it answers why,
+    /// once. A cancel, its request and a release are made all the same. Progress takes the place of what is
+    /// pending.
     pub(crate) fn write_in_turn(&self, op: &Op) -> Result<Applied, TrackError> {
         let Some(lane) = self.lanes().of(op) else {
             return self.write_one(op);

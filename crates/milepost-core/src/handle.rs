@@ -11,6 +11,7 @@ use crate::invalid::Invalid;
 use crate::lane::{LaneKey, Source};
 use crate::lanes::LaneHold;
 use crate::lease::Hold;
+use crate::module::ModuleStateKind;
 use crate::op::{Change, Op};
 use crate::pipeline::Pipeline;
 use crate::process::Process;
@@ -41,6 +42,8 @@ struct Seen {
     is_new: bool,
     pipeline: Pipeline,
     file: File,
+    /// The state of each module when the handle was made.
+    states: Box<[ModuleStateKind]>,
     /// The attempt of each module, last seen by this handle or by a module handle made from it.
     attempts: Box<[AtomicU32]>,
     /// The lease that its ops carry.
@@ -55,9 +58,8 @@ impl ProcessHandle {
         let Change::Create(creation) = &op.change else {
             unreachable!("only a creation begins a process")
         };
-        let attempts = (0..creation.pipeline.len())
-            .map(|_| AtomicU32::new(1))
-            .collect();
+        let modules = creation.pipeline.len();
+        let attempts = (0..modules).map(|_| AtomicU32::new(1)).collect();
         let seen = Seen {
             request_id: op.id,
             born: creation.born,
@@ -65,6 +67,7 @@ impl ProcessHandle {
             is_new: true,
             pipeline: creation.pipeline.clone(),
             file: creation.file.clone(),
+            states: vec![ModuleStateKind::Pending; modules].into(),
             attempts,
             hold: None,
             lane: OnceLock::new(),
@@ -98,6 +101,11 @@ impl ProcessHandle {
             is_new: false,
             pipeline: process.chain().clone(),
             file: process.file().clone(),
+            states: process
+                .modules()
+                .iter()
+                .map(|module| module.state().kind())
+                .collect(),
             attempts,
             hold,
             lane: OnceLock::new(),
@@ -136,6 +144,17 @@ impl ProcessHandle {
     pub fn modules(&self) -> impl Iterator<Item = ModuleHandle> + use<> {
         let process = self.clone();
         (0..self.seen.attempts.len()).map(move |index| ModuleHandle::new(&process, index))
+    }
+
+    /// Handles on the modules that were neither complete nor skipped when this handle was made, in chain
+    /// order: what is left for whoever takes the process up. Asks nobody.
+    pub fn unfinished(&self) -> impl Iterator<Item = ModuleHandle> + use<> {
+        self.modules().filter(|module| {
+            !matches!(
+                module.state_seen(),
+                ModuleStateKind::Complete | ModuleStateKind::Skipped
+            )
+        })
     }
 
     /// A handle on the module at `position`, counted from 1. Asks nobody.
@@ -224,6 +243,12 @@ impl ModuleHandle {
     #[must_use]
     pub fn position(&self) -> usize {
         self.index + 1
+    }
+
+    /// Its state when the process handle was made. Asks nobody: it may have another by now.
+    #[must_use]
+    pub fn state_seen(&self) -> ModuleStateKind {
+        self.process.seen.states[self.index]
     }
 
     /// Its name.

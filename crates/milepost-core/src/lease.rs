@@ -19,16 +19,25 @@ use crate::verdict::{Applied, Rejection};
 impl Tracker {
     /// Claims a process for `worker`, for `ttl` from now: until then nobody else can.
     ///
-    /// The worker's name, of 1 to 128 bytes, is for people: two that bear the same one are two. A lease
-    /// lasts 1 ms to 366 days; one that is over twice the pauses between its renewals outlives a hiccup. It is
-    /// judged by the clock of whoever asks, so that a clock that is wrong by *d* ends it *d* too early or too
-    /// late; what is written stays right all the same, for the [token](Lease::token) decides.
+    /// The worker's name, of 1 to 128 bytes, is for people: two that bear the same one are two. A lease lasts 1
+    /// ms to 366 days. Only [`renew`](Lease::renew) makes it last longer, reports do not: a minute, and a
+    /// renewal every 20 seconds, is a good start. It is judged by the clock of whoever asks, so that a clock
+    /// that is wrong by *d* ends it *d* too early or too late; what is written stays right all the same, for
+    /// the [token](Lease::token) decides.
+    ///
+    /// What a predecessor completed stays complete, and [`unfinished`](Lease::unfinished) leaves it out. What it
+    /// left running is running still, at its progress: go on from there, or
+    /// [`retry`](ModuleHandle::retry) it to count anew. A process that was reaped has nothing running.
+    ///
+    /// This is no queue: to find work, [list](Tracker::list) what is ongoing and claim what is not
+    /// [leased](crate::Process::is_leased). Of several that try one wins.
     ///
     /// Handles that came from elsewhere ask for no lease and are not kept out: where one worker claims, all
     /// should.
     ///
     /// # Errors
     ///
+    /// `Invalid` for a name or a time out of bounds; [`NotFound`](Rejection::NotFound);
     /// [`Held`](Rejection::Held) while another's lease lasts; [`Settled`](Rejection::Settled) if nothing is
     /// left to do. After [`OutcomeUnknown`](crate::StoreErrorKind::OutcomeUnknown) the claim may stand: it runs
     /// out by itself.
@@ -37,10 +46,13 @@ impl Tracker {
     ///
     /// ```
     /// # use std::time::Duration;
-    /// # use milepost_core::{RequestId, TrackError, Tracker};
+    /// # use milepost_core::{Failure, ModuleStateKind, RequestId, TrackError, Tracker};
     /// fn work(tracker: &Tracker, id: RequestId) -> Result<(), TrackError> {
     ///     let lease = tracker.claim(id, "worker 7", Duration::from_secs(60))?;
-    ///     for module in lease.modules() {
+    ///     for module in lease.unfinished() {
+    ///         if module.state_seen() == ModuleStateKind::Running {
+    ///             module.retry(Failure::new("TakenOver", "its worker is gone"))?;
+    ///         }
     ///         module.start()?;
     ///         // .. some of the work ..
     ///         lease.renew()?;
@@ -91,13 +103,15 @@ impl Tracker {
     ///
     /// A worker that holds it is told, and agrees with [`Lease::cancel`]; work that it completes all the same
     /// stays complete. Where no lease lasts the process is cancelled at once. The first wish stands; again: no
-    /// change. To cancel whatever anybody holds there is [`cancel`](Tracker::cancel).
+    /// change. To cancel whatever anybody holds there is [`cancel`](Tracker::cancel); its holder learns of that from
+    /// its next call.
     ///
     /// If the worker gives the lease back, or lets it run out and is [reaped](Tracker::reap), the wish is
-    /// granted then. Reads first, and asks of the run that it read.
+    /// granted then; whoever claims after it has run out inherits it. Reads first, and asks of the run that it read.
     ///
     /// # Errors
     ///
+    /// `Invalid` for a reason over 255 bytes; [`NotFound`](Rejection::NotFound);
     /// [`Settled`](Rejection::Settled) if it is complete or has failed.
     pub fn request_cancel(&self, id: RequestId, reason: &str) -> Result<Applied, TrackError> {
         self.change_run(id, Change::request_cancel(reason))
@@ -156,6 +170,12 @@ impl Lease {
     /// Handles on its modules, in chain order, under this lease. Asks nobody.
     pub fn modules(&self) -> impl Iterator<Item = ModuleHandle> + use<> {
         self.process.modules()
+    }
+
+    /// Handles on the modules that were neither complete nor skipped when it was claimed, under this lease.
+    /// Asks nobody.
+    pub fn unfinished(&self) -> impl Iterator<Item = ModuleHandle> + use<> {
+        self.process.unfinished()
     }
 
     /// A handle on the module at `position`, counted from 1, under this lease. Asks nobody.
@@ -222,7 +242,8 @@ impl Lease {
     }
 
     /// Whether somebody has [asked](Tracker::request_cancel) that the process be cancelled; why, its
-    /// [record](crate::Process::cancel_requested) says.
+    /// [record](crate::Process::cancel_requested) says. Says nothing of a process that was cancelled outright, erased
+    /// or taken over: the next renewal does.
     ///
     /// Costs no call to the store: the answers to this lease's own ops say it, and from the first time that this
     /// is asked the tracker's poller does, within its [interval](Tracker::poll_interval).

@@ -77,14 +77,19 @@ impl NewProcess {
     /// The process's id is made of the pipeline's name and the key, see [`RequestId::of_key`]. So the same key
     /// gives the process that is there, by the rule of [`request_id`](NewProcess::request_id), on every store
     /// and from every machine; the key itself is kept nowhere. Once that process was erased or has expired,
-    /// the key begins a new one. A key and an id of the host's own exclude each other.
+    /// the key begins a new one; retention erases too, so keep for longer than clients may submit again. A key whose
+    /// pipeline has another chain by now is [`AlreadyExists`](crate::Rejection::AlreadyExists); what else is said of
+    /// the file the second time changes nothing. A key and an id of the host's own exclude each other.
+    ///
+    /// `is_new` says who began it, not that anybody works on it: whoever began it may have died since. So set the
+    /// work going unless the process has settled; where workers [claim](crate::Tracker::claim), twice does no harm.
     ///
     /// ```
     /// # use milepost_core::{NewProcess, Pipeline, TrackError, Tracker};
     /// fn submit(tracker: &Tracker, pipeline: &Pipeline, upload: &str) -> Result<(), TrackError> {
     ///     let process = tracker.begin(NewProcess::new(pipeline).idempotency_key(upload))?;
-    ///     if process.is_new() {
-    ///         // Nobody has submitted it before: set the work going.
+    ///     if !tracker.get(process.request_id())?.is_settled() {
+    ///         // Set the work going.
     ///     }
     ///     Ok(())
     /// }

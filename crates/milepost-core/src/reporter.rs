@@ -28,12 +28,14 @@ use crate::work::Progress;
 ///   and is not made; called again, it is made. Only the first of several is shown. A cancel shows none.
 /// - While the store is in trouble the newest value stays pending and is tried once an interval. A
 ///   transition answers the trouble, and is not made.
-/// - What is pending is written when the last clone of the tracker goes, if the store takes it then.
+/// - What is pending is written when the last clone of the tracker goes, if the store takes it then; every handle
+///   and reporter holds one.
 ///
 /// What is pending when the program crashes is lost. While the store works that is what was set within one
-/// interval, or within one for each module of the process that reports. A worker that must know that its progress is durable calls
-/// [`progress`](ModuleHandle::progress). Ops sent with [`Tracker::apply`](crate::Tracker::apply) are not
-/// transitions of a handle, and have nothing written before them.
+/// interval, or within one for each module of the process that reports. A worker that must know that its
+/// progress is durable calls [`progress`](ModuleHandle::progress). Ops sent with
+/// [`Tracker::apply`](crate::Tracker::apply) are not transitions of a handle, and have nothing written before
+/// them.
 ///
 /// # Examples
 ///

@@ -15,7 +15,8 @@ use crate::tracker::Tracker;
 
 /// How long processes are kept once they have settled: rules for all of them, and for single pipelines.
 ///
-/// Nothing that is ongoing is ever let go, however old. What any rule lets go is erased, so a rule
+/// Settled is complete, failed or cancelled alike: what was let go can no longer be rerun. Nothing that is ongoing is
+/// ever let go, however old. What any rule lets go is erased, so a rule
 /// for all processes holds for every pipeline: to keep some for longer, name each pipeline instead.
 ///
 /// ```

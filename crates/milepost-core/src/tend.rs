@@ -104,7 +104,8 @@ impl Tracker {
     /// Tends now and then every `interval`, in a thread of its own, until the guard is dropped.
     ///
     /// A round that leaves more to do is followed by the next after 50 ms, or 1 s where it is a wipe that is
-    /// pending, or the interval if that is shorter; the shortest is 10 ms. An error ends its round, not the thread: the guard keeps the newest answer.
+    /// pending, or the interval if that is shorter; the shortest is 10 ms. An error ends its round, not the
+    /// thread: the guard keeps the newest answer.
     ///
     /// # Errors
     ///
@@ -134,7 +135,7 @@ impl Tracker {
     }
 }
 
-/// Keeps a tracker tending; dropping it ends that, once the round under way is over.
+/// Keeps a tracker tending, and its store open. Dropping it waits for the round under way, which is the last.
 #[derive(Debug)]
 #[must_use = "tending ends when this is dropped"]
 pub struct Tending {

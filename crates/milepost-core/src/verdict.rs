@@ -41,7 +41,7 @@ pub enum Rejection {
     #[error("no such process: it never was, was erased or has expired")]
     NotFound,
     /// Another process goes by this id.
-    #[error("another process, of another {conflict}, goes by this id: use a new one")]
+    #[error("another process, of another {conflict}, goes by this id or key: use a new one")]
     AlreadyExists {
         /// In what the two differ.
         conflict: Conflict,
@@ -82,7 +82,9 @@ pub enum Rejection {
     },
     /// The op was made under a lease that has run out, was given back, or was taken over by another
     /// worker's claim. Nothing revives it.
-    #[error("lease {given} has ended: claim the process again before going on with it")]
+    #[error(
+        "the lease with token {given} has ended: claim the process again before going on with it"
+    )]
     Fenced {
         /// The token of the lease.
         given: u64,
@@ -90,7 +92,7 @@ pub enum Rejection {
         current: Option<u64>,
     },
     /// Another worker holds a lease on the process.
-    #[error("{worker} holds the process until {until}: claim it once that has run out")]
+    #[error("{worker} holds the process until {until}, unless it renews: claim it then")]
     Held {
         /// Who.
         worker: Arc<str>,

@@ -6,7 +6,10 @@ use std::error::Error;
 use std::thread;
 use std::time::Duration;
 
-use milepost::{MemoryStore, NewProcess, Pipeline, Progress, Rejection, TrackError, Tracker};
+use milepost::{
+    Failure, MemoryStore, ModuleStateKind, NewProcess, OverallStatus, Pipeline, Progress, Query,
+    Rejection, TrackError, Tracker,
+};
 
 /// Short, so that the example is. A minute and a renewal every 20 seconds is a good start.
 const LEASE: Duration = Duration::from_millis(200);
@@ -14,8 +17,15 @@ const LEASE: Duration = Duration::from_millis(200);
 fn main() -> Result<(), Box<dyn Error>> {
     let tracker = Tracker::new(MemoryStore::new());
     let pipeline = Pipeline::new("transcode", ["decode", "encode"])?;
-    let id = tracker.begin(NewProcess::new(&pipeline))?.request_id();
+    tracker.begin(NewProcess::new(&pipeline))?;
 
+    // How a worker finds work: it tries what is ongoing and nobody's. Of several that try, one wins.
+    let ongoing = tracker.list(&Query::new().status(OverallStatus::Ongoing).oldest_first())?;
+    let mut free = ongoing
+        .items
+        .iter()
+        .filter(|process| process.leased_until().is_none());
+    let id = free.next().ok_or("there is no work")?.request_id();
     let first = tracker.claim(id, "worker 1", LEASE)?;
     let decode = first.module(1)?;
     decode.start()?;
@@ -43,8 +53,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         other => return Err(format!("not fenced: {other:?}").into()),
     }
 
-    // Worker 2 goes on where the work stood.
-    for module in second.modules() {
+    // Worker 2 takes up what is left. What its predecessor left running it counts anew.
+    for module in second.unfinished() {
+        if module.state_seen() == ModuleStateKind::Running {
+            module.retry(Failure::new("TakenOver", "worker 1 is gone"))?;
+        }
         module.start()?;
         module.complete()?;
     }

@@ -26,8 +26,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn submit(tracker: &Tracker, pipeline: &Pipeline, key: &str) -> Result<ProcessHandle, TrackError> {
     let process = tracker.begin(NewProcess::new(pipeline).idempotency_key(key))?;
-    if process.is_new() {
-        // Set the work going here.
+    // Whoever began it may have died before anybody worked on it, so new or not says too little.
+    if !tracker.get(process.request_id())?.is_settled() {
+        // Set the work going here; that it may be set going twice does no harm where workers claim.
     }
     Ok(process)
 }

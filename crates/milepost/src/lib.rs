@@ -120,8 +120,9 @@
 //! lease.renew()?; // now and then
 //! if lease.cancel_requested() {
 //!     lease.cancel("stopped as asked")?;
+//! } else {
+//!     module.complete()?; // what was reported last is written first
 //! }
-//! module.complete()?; // what was reported last is written first
 //! # Ok::<(), TrackError>(())
 //! ```
 //!
@@ -129,6 +130,7 @@
 //! |---|---|
 //! | begin once what may be submitted twice | [`NewProcess::idempotency_key`] |
 //! | ask a worker to stop | [`Tracker::request_cancel`]; [`Tracker::cancel`] does not ask |
+//! | go on where another stopped | [`Lease::unfinished`] |
 //! | find what dead workers left | [`Query::stalled`], [`Counts::stalled`] |
 //! | fail it, or give it to others | [`Tracker::reap`] |
 //! | know why a process is where it is | [`Tracker::explain`] |
