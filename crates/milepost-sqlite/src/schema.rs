@@ -20,6 +20,8 @@ pub(crate) fn upgrade(connection: &Connection, deadline: Deadline) -> Result<(),
         }
         upgraded?;
         switch_to_wal(connection)?;
+        // An upgrade that was rolled back, because others came first, may leave its own view of the schema.
+        run(sql::RELOAD_SCHEMA)?;
         check_tables(connection)
     })
 }

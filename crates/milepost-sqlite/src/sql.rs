@@ -207,6 +207,9 @@ pub(crate) const CLEAR: PerTable = per_table!("DELETE FROM ", "");
 pub(crate) const DROP_STATISTICS: &str = "
     DROP TABLE IF EXISTS sqlite_stat4; DROP TABLE IF EXISTS sqlite_stat3; DROP TABLE IF EXISTS sqlite_stat1;";
 
+/// Forgets what the connection has read of the schema (SQLite's documentation of `writable_schema`).
+pub(crate) const RELOAD_SCHEMA: &str = "PRAGMA writable_schema = RESET";
+
 pub(crate) const AUTO_VACUUM: &str = "PRAGMA auto_vacuum";
 pub(crate) const FREE_PAGES: &str = "PRAGMA freelist_count";
 pub(crate) const GIVE_BACK: &str = "PRAGMA incremental_vacuum(256)";
