@@ -15,6 +15,7 @@ mod file;
 mod filter;
 mod flush;
 mod form;
+mod group;
 mod guard;
 mod handle;
 mod id;
@@ -63,6 +64,7 @@ pub use explain::{
 };
 pub use file::{File, Tag};
 pub use filter::{Filter, Indexed, Term, TimeRange};
+pub use group::{GroupCommit, Transaction, Transactions};
 pub use guard::Guard;
 pub use handle::{ModuleHandle, ProcessHandle};
 pub use id::{FileId, RequestId};

@@ -16,6 +16,7 @@ mod rows;
 mod schema;
 mod source;
 mod sql;
+mod transaction;
 mod upgrades;
 mod wipe;
 
@@ -25,16 +26,17 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use milepost_core::{
-    Counts, Filter, Found, Listing, Op, Process, RequestId, StatusStore, StoreError,
-    StoreErrorKind, Verdict, Version, Wipe, WipeLevel, limits,
+    Counts, Filter, Found, GroupCommit, Listing, Op, Process, RequestId, StatusStore, StoreError,
+    StoreErrorKind, Transaction as _, Transactions as _, Verdict, Version, Wipe, WipeLevel, limits,
 };
 use rusqlite::Connection;
 
 pub use crate::config::{Durability, SqliteConfig};
 use crate::connection::{run, synchronous};
-use crate::error::{Busy, commit_error, store_error};
+use crate::error::store_error;
 use crate::path::TheFile;
 use crate::pool::{Deadline, Lent, Pool, begin};
+use crate::transaction::Writes;
 
 /// Keeps processes in one SQLite file, shared by any number of threads and OS processes of one machine.
 ///
@@ -89,6 +91,8 @@ pub struct SqliteStore {
     /// Closed before the writer, so that the writer closes the file for good.
     readers: Pool,
     writer: Pool,
+    /// Joins the batches of callers that come while another commits.
+    group: GroupCommit,
     /// The OS process that opened it.
     opened_by: u32,
 }
@@ -130,6 +134,7 @@ impl SqliteStore {
         SqliteStore {
             readers: Pool::new(config.readers.max(1), None),
             writer: Pool::new(1, Some(writer)),
+            group: GroupCommit::new(),
             opened_by: std::process::id(),
             config,
             file,
@@ -190,9 +195,11 @@ impl SqliteStore {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let deadline = self.deadline();
-        let writer = self.writer(deadline)?;
-        transact(writer, deadline, work)
+        let transaction = Writes(self).begin(self.deadline().instant())?;
+        // If it fails, giving the connection back rolls back.
+        let value = work(&transaction.writer)?;
+        transaction.commit()?;
+        Ok(value)
     }
 
     /// A write transaction whose commit is synced whatever the durability.
@@ -245,33 +252,14 @@ fn name_path(error: &StoreError, path: &Path) -> StoreError {
     StoreError::new(error.kind(), format!("{}: {why}", path.display()))
 }
 
-fn transact<T>(
-    writer: Lent<'_>,
-    deadline: Deadline,
-    work: impl FnOnce(&Connection) -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    begin(&writer, sql::BEGIN_WRITE, deadline)?;
-    // If it fails, giving the connection back rolls back.
-    let value = work(&writer)?;
-    let committed = deadline.retry(|| run(&writer, sql::COMMIT));
-    match committed {
-        Ok(()) => Ok(value),
-        // Nothing was committed: the transaction is still open, and is rolled back.
-        Err(error) if error.is_busy() => Err(store_error(error)),
-        Err(error) => {
-            writer.discard();
-            Err(commit_error(error))
-        }
-    }
-}
-
 impl StatusStore for SqliteStore {
     fn write(&self, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
         limits::check_batch(ops)?;
         if ops.is_empty() {
             return Ok(Vec::new());
         }
-        self.write_transaction(|connection| batch::apply(connection, ops))
+        self.group
+            .write(&Writes(self), ops, self.deadline().instant())
     }
 
     fn read(&self, id: RequestId) -> Result<Option<Arc<Process>>, StoreError> {

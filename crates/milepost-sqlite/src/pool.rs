@@ -28,6 +28,15 @@ impl Deadline {
         }
     }
 
+    /// None: never.
+    pub(crate) fn at(at: Option<Instant>) -> Self {
+        Deadline { at }
+    }
+
+    pub(crate) fn instant(self) -> Option<Instant> {
+        self.at
+    }
+
     fn left(self) -> Duration {
         self.at.map_or(Duration::MAX, |at| {
             at.saturating_duration_since(Instant::now())

@@ -18,6 +18,9 @@ pub(crate) const BEGIN_READ: &str = "BEGIN DEFERRED";
 pub(crate) const BEGIN_WRITE: &str = "BEGIN IMMEDIATE";
 pub(crate) const COMMIT: &str = "COMMIT";
 pub(crate) const ROLLBACK: &str = "ROLLBACK";
+pub(crate) const SAVEPOINT: &str = "SAVEPOINT batch";
+pub(crate) const RELEASE: &str = "RELEASE batch";
+pub(crate) const ROLLBACK_BATCH: &str = "ROLLBACK TO batch";
 
 // One process. One statement over both tables, so that it sees both at the same moment.
 

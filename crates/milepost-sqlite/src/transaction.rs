@@ -1,0 +1,63 @@
+//! Write transactions: of one batch, or of the batches of several callers.
+
+use std::time::Instant;
+
+use milepost_core::{Op, StoreError, Transaction, Transactions, Verdict};
+
+use crate::connection::run;
+use crate::error::{Busy, commit_error, store_error};
+use crate::pool::{Deadline, Lent, begin};
+use crate::{SqliteStore, batch, sql};
+
+/// A transaction that holds the write lock from its beginning. Dropped, it rolls back.
+pub(crate) struct WriteTransaction<'s> {
+    pub(crate) writer: Lent<'s>,
+    deadline: Deadline,
+}
+
+/// Where write transactions come from.
+pub(crate) struct Writes<'s>(pub(crate) &'s SqliteStore);
+
+impl<'s> Transactions for Writes<'s> {
+    type Transaction<'t>
+        = WriteTransaction<'s>
+    where
+        Self: 't;
+
+    fn begin(&self, deadline: Option<Instant>) -> Result<WriteTransaction<'s>, StoreError> {
+        let deadline = Deadline::at(deadline);
+        let writer = self.0.writer(deadline)?;
+        begin(&writer, sql::BEGIN_WRITE, deadline)?;
+        Ok(WriteTransaction { writer, deadline })
+    }
+}
+
+impl Transaction for WriteTransaction<'_> {
+    fn apply(&mut self, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
+        batch::apply(&self.writer, ops)
+    }
+
+    fn apply_apart(&mut self, ops: &[Op]) -> Result<Result<Vec<Verdict>, StoreError>, StoreError> {
+        let run = |statement| run(&self.writer, statement).map_err(store_error);
+        run(sql::SAVEPOINT)?;
+        let answer = batch::apply(&self.writer, ops);
+        if answer.is_err() {
+            // On some errors SQLite itself rolls the whole transaction back: then this fails.
+            run(sql::ROLLBACK_BATCH)?;
+        }
+        run(sql::RELEASE)?;
+        Ok(answer)
+    }
+
+    fn commit(self) -> Result<(), StoreError> {
+        match self.deadline.retry(|| run(&self.writer, sql::COMMIT)) {
+            Ok(()) => Ok(()),
+            // Nothing was committed: the transaction is still open, and is rolled back.
+            Err(error) if error.is_busy() => Err(store_error(error)),
+            Err(error) => {
+                self.writer.discard();
+                Err(commit_error(error))
+            }
+        }
+    }
+}
