@@ -7,8 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use milepost_core::{
-    Applied, Lease, ManualClock, Progress, Rejection, StoreError, StoreErrorKind, TrackError,
-    Tracker,
+    Applied, Failure, Lease, ManualClock, ModuleStateKind, Progress, Rejection, StoreError,
+    StoreErrorKind, TrackError, Tracker,
 };
 
 use common::store::{Call, MapStore};
@@ -133,4 +133,32 @@ fn nobody_polls_for_a_lease_that_has_nothing_more_to_hear() {
     thread::sleep(Duration::from_millis(50));
     assert_eq!(store.calls(Call::Versions), polls);
     assert!(!lease.cancel_requested());
+}
+
+#[test]
+fn whoever_takes_over_is_shown_what_is_left_and_in_what_state() {
+    let (tracker, _, clock) = host();
+    let first = claim(&tracker, "worker 1");
+    first.module(1).unwrap().complete().unwrap();
+    let running = first.module(2).unwrap();
+    running.progress(Progress::of(50, 100)).unwrap();
+    clock.set(at(60));
+    let second = claim(&tracker, "worker 2");
+    let left = second.unfinished().collect::<Vec<_>>();
+    assert_eq!(left.len(), 1);
+    let module = &left[0];
+    assert_eq!(module.position(), 2);
+    assert_eq!(module.state_seen(), ModuleStateKind::Running);
+    // It goes on at its progress, unless it is retried to count anew.
+    let backwards = module.progress(Progress::of(1, 100)).unwrap_err();
+    assert!(matches!(
+        backwards,
+        TrackError::Rejected(Rejection::Backwards { .. })
+    ));
+    module
+        .retry(Failure::new("TakenOver", "worker 1 is gone"))
+        .unwrap();
+    module.start().unwrap();
+    module.progress(Progress::of(1, 100)).unwrap();
+    module.complete().unwrap();
 }

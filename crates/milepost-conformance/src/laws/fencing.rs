@@ -188,14 +188,20 @@ pub(crate) fn the_lease_is_judged_before_the_rest_of_the_guard(trial: &Trial<'_>
     );
 }
 
-pub(crate) fn in_a_settled_process_no_lease_runs_out(trial: &Trial<'_>) {
+/// Process 1, claimed from 10 to 70, with two modules running side by side; the guard of its holder.
+fn two_running_under_a_lease(trial: &Trial<'_>) -> Guard {
     trial.must(&trial.begin(&side_by_side(), id(1), 0));
     trial.must(&claim(id(1), 10, "anna", 60, 1));
     let guard = lease_guard(&trial.stored(id(1)));
-    let held = |seconds, change| op(id(1), seconds, change).guarded(guard);
     for module in [1, 2] {
-        trial.must(&held(20, Change::start(module)));
+        trial.must(&op(id(1), 20, Change::start(module)).guarded(guard));
     }
+    guard
+}
+
+pub(crate) fn in_a_settled_process_no_lease_runs_out(trial: &Trial<'_>) {
+    let guard = two_running_under_a_lease(trial);
+    let held = |seconds, change| op(id(1), seconds, change).guarded(guard);
     let failed = held(30, Change::fail(1, failure()));
     trial.must(&failed);
     // What got no answer is sent again, however late; and what went on beside it comes to its end.
@@ -227,13 +233,8 @@ pub(crate) fn in_a_settled_process_no_lease_runs_out(trial: &Trial<'_>) {
 }
 
 pub(crate) fn what_ran_out_before_it_settled_stays_fenced(trial: &Trial<'_>) {
-    trial.must(&trial.begin(&side_by_side(), id(1), 0));
-    trial.must(&claim(id(1), 10, "anna", 60, 1));
-    let guard = lease_guard(&trial.stored(id(1)));
+    let guard = two_running_under_a_lease(trial);
     let held = |seconds, change| op(id(1), seconds, change).guarded(guard);
-    for module in [1, 2] {
-        trial.must(&held(20, Change::start(module)));
-    }
     // Fails without the holder, at the very end of its lease.
     trial.must(&op(id(1), 70, Change::fail(1, failure())));
     for seconds in [30, 70, 5_000] {
