@@ -1,5 +1,6 @@
 //! What a process works on.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::ser::SerializeMap;
@@ -13,88 +14,123 @@ use crate::limits;
 /// What a process works on: an id, a name, a directory, tags and a description.
 ///
 /// It lives and dies with its process. Cheap to clone: clones share the texts.
-#[derive(Debug, Clone, Eq)]
-pub struct File(Arc<FileText>);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FileText {
-    pub(crate) id: FileId,
-    pub(crate) name: Box<str>,
-    pub(crate) directory: Box<str>,
-    pub(crate) tags: Box<[Tag]>,
-    pub(crate) description: Option<Box<str>>,
-    pub(crate) generated: bool,
+#[derive(Clone, PartialEq, Eq)]
+pub struct File {
+    id: FileId,
+    /// Name, directory and description, in one text.
+    text: Arc<str>,
+    name_ends: u16,
+    directory_ends: u16,
+    described: bool,
+    generated: bool,
+    /// None: no tags, as in most files.
+    tags: Option<Arc<Box<[Tag]>>>,
 }
 
-/// Where a file lies when its process names no directory.
-pub(crate) const DEFAULT_DIRECTORY: &str = "/etc";
+/// What a file is made of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FileText<'a> {
+    pub(crate) id: FileId,
+    pub(crate) generated: bool,
+    pub(crate) name: &'a str,
+    pub(crate) directory: &'a str,
+    pub(crate) description: Option<&'a str>,
+}
 
 impl File {
+    /// Where a file lies when its process names no directory.
+    pub const DEFAULT_DIRECTORY: &'static str = "/etc";
+
     /// Its id: the host's own, or one made when the process began.
     #[must_use]
     pub fn id(&self) -> FileId {
-        self.0.id
+        self.id
     }
 
     /// Its name; a generated one if the process was given none.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.0.name
+        &self.text[..self.name_ends.into()]
     }
 
     /// The directory in which the host sees it; `/etc` unless given. No file system is asked.
     #[must_use]
     pub fn symbolic_directory_path(&self) -> &str {
-        &self.0.directory
+        &self.text[self.name_ends.into()..self.directory_ends.into()]
     }
 
     /// Its tags, in the order given. A name may occur more than once.
     #[must_use]
     pub fn tags(&self) -> &[Tag] {
-        &self.0.tags
+        self.tags.as_ref().map_or(&[], |tags| tags)
     }
 
     /// Its description, if it has one.
     #[must_use]
     pub fn description(&self) -> Option<&str> {
-        self.0.description.as_deref()
+        self.described
+            .then(|| &self.text[self.directory_ends.into()..])
     }
 
     /// Whether the process was given no file: neither an id nor a name, so both were made up.
     #[must_use]
     pub fn is_generated(&self) -> bool {
-        self.0.generated
-    }
-
-    pub(crate) fn from_text(text: FileText) -> Self {
-        File(Arc::new(text))
-    }
-
-    pub(crate) fn text(&self) -> &FileText {
-        &self.0
+        self.generated
     }
 
     /// Checks every text.
-    pub(crate) fn check(&self) -> Result<(), Invalid> {
-        Field::FileName.check(&self.0.name)?;
-        Field::Directory.check(&self.0.directory)?;
-        check_tags(&self.0.tags)?;
-        self.0
-            .description
-            .as_deref()
-            .map_or(Ok(()), |text| Field::Description.check(text))
+    pub(crate) fn new(of: FileText<'_>, tags: Vec<Tag>) -> Result<Self, Invalid> {
+        Field::FileName.check(of.name)?;
+        Field::Directory.check(of.directory)?;
+        check_tags(&tags)?;
+        if let Some(description) = of.description {
+            Field::Description.check(description)?;
+        }
+        let end = |bytes: usize| u16::try_from(bytes).expect("checked texts are that short");
+        let description = of.description.unwrap_or_default();
+        let mut text =
+            String::with_capacity(of.name.len() + of.directory.len() + description.len());
+        text.push_str(of.name);
+        let name_ends = end(text.len());
+        text.push_str(of.directory);
+        let directory_ends = end(text.len());
+        text.push_str(description);
+        Ok(File {
+            id: of.id,
+            text: text.into(),
+            name_ends,
+            directory_ends,
+            described: of.description.is_some(),
+            generated: of.generated,
+            tags: (!tags.is_empty()).then(|| Arc::new(tags.into())),
+        })
+    }
+
+    pub(crate) fn text(&self) -> FileText<'_> {
+        FileText {
+            id: self.id,
+            generated: self.generated,
+            name: self.name(),
+            directory: self.symbolic_directory_path(),
+            description: self.description(),
+        }
     }
 
     pub(crate) fn text_bytes(&self) -> usize {
-        let tags = self.0.tags.iter().map(Tag::bytes).sum::<usize>();
-        let description = self.0.description.as_ref().map_or(0, |text| text.len());
-        self.0.name.len() + self.0.directory.len() + tags + description
+        self.text.len() + self.tags().iter().map(Tag::bytes).sum::<usize>()
     }
 }
 
-impl PartialEq for File {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("File")
+            .field("id", &self.id)
+            .field("name", &self.name())
+            .field("symbolic_directory_path", &self.symbolic_directory_path())
+            .field("tags", &self.tags())
+            .field("description", &self.description())
+            .field("is_generated", &self.generated)
+            .finish_non_exhaustive()
     }
 }
 
@@ -174,7 +210,7 @@ impl<'de> Deserialize<'de> for Tag {
         impl<'de> serde::de::Visitor<'de> for OnePair {
             type Value = Tag;
 
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object of one pair")
             }
 

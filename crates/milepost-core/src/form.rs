@@ -2,14 +2,17 @@
 
 mod read;
 
+pub(crate) use read::BAD_FILE;
+
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::claim::{Claim, ClaimEnd};
+use crate::claim::{CancelRequest, Claim, ClaimEnd};
+use crate::file::Tag;
 use crate::id::{FileId, RequestId};
-use crate::module::{Attempt, AttemptEnd, Module, ModuleState};
+use crate::module::{Attempt, AttemptEnd, Module, ModuleState, Standing};
 use crate::process::{Outcome, Process};
 use crate::work::Failure;
 
@@ -74,7 +77,7 @@ struct FileForm<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct TagForm<'a> {
+pub(crate) struct TagForm<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
     #[serde(borrow)]
@@ -129,7 +132,7 @@ enum StateForm<'a, T> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct FailureForm<'a> {
+pub(crate) struct FailureForm<'a> {
     #[serde(borrow)]
     reason: Cow<'a, str>,
     #[serde(borrow)]
@@ -138,7 +141,7 @@ struct FailureForm<'a> {
 
 #[derive(Serialize, Deserialize)]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
-struct ProgressForm<'a, T> {
+pub(crate) struct ProgressForm<'a, T> {
     done: u64,
     total: Option<u64>,
     #[serde(borrow)]
@@ -150,7 +153,7 @@ struct ProgressForm<'a, T> {
 
 #[derive(Serialize, Deserialize)]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
-struct AttemptForm<'a, T> {
+pub(crate) struct AttemptForm<'a, T> {
     number: u32,
     run: u32,
     revision: u64,
@@ -171,7 +174,7 @@ enum EndForm<'a> {
 
 #[derive(Serialize, Deserialize)]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
-struct ClaimForm<'a, T> {
+pub(crate) struct ClaimForm<'a, T> {
     token: u64,
     mark: u64,
     #[serde(borrow)]
@@ -191,7 +194,7 @@ enum ClaimEndForm<T> {
 
 #[derive(Serialize, Deserialize)]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
-struct WishForm<'a, T> {
+pub(crate) struct WishForm<'a, T> {
     #[serde(borrow)]
     reason: Cow<'a, str>,
     at: T,
@@ -227,17 +230,10 @@ impl<'a, T> Form<'a, T> {
             file: FileForm {
                 id: file.id,
                 generated: file.generated,
-                name: Cow::Borrowed(&file.name),
-                directory: Cow::Borrowed(&file.directory),
-                tags: file
-                    .tags
-                    .iter()
-                    .map(|tag| TagForm {
-                        name: Cow::Borrowed(tag.name()),
-                        value: Cow::Borrowed(tag.value()),
-                    })
-                    .collect(),
-                description: TextForm::of(file.description.as_deref()),
+                name: Cow::Borrowed(file.name),
+                directory: Cow::Borrowed(file.directory),
+                tags: process.file.tags().iter().map(TagForm::of).collect(),
+                description: TextForm::of(file.description),
             },
             modules: process
                 .modules
@@ -245,10 +241,39 @@ impl<'a, T> Form<'a, T> {
                 .map(|module| ModuleForm::of(module, time))
                 .collect(),
             claim: process.claim().map(|claim| ClaimForm::of(claim, time)),
-            cancel_request: process.cancel_requested().map(|wish| WishForm {
-                reason: Cow::Borrowed(wish.reason()),
-                at: time(wish.at()),
-            }),
+            cancel_request: process
+                .cancel_requested()
+                .map(|wish| WishForm::of(wish, time)),
+        }
+    }
+}
+
+impl<'a> TagForm<'a> {
+    pub(crate) fn of(tag: &'a Tag) -> Self {
+        TagForm {
+            name: Cow::Borrowed(tag.name()),
+            value: Cow::Borrowed(tag.value()),
+        }
+    }
+}
+
+impl<'a, T> WishForm<'a, T> {
+    pub(crate) fn of(wish: &'a CancelRequest, time: impl Fn(DateTime<Utc>) -> T) -> Self {
+        WishForm {
+            reason: Cow::Borrowed(wish.reason()),
+            at: time(wish.at()),
+        }
+    }
+}
+
+impl<'a, T> ProgressForm<'a, T> {
+    pub(crate) fn of(standing: &'a Standing, time: impl Fn(DateTime<Utc>) -> T) -> Self {
+        ProgressForm {
+            done: standing.progress.done,
+            total: standing.progress.total,
+            unit: TextForm::of(standing.progress.unit.as_deref()),
+            message: TextForm::of(standing.progress.message.as_deref()),
+            at: time(standing.at),
         }
     }
 }
@@ -291,13 +316,10 @@ impl<'a, T> ModuleForm<'a, T> {
                     at: time(*at),
                 },
             },
-            progress: module.progress.as_ref().map(|standing| ProgressForm {
-                done: standing.progress.done,
-                total: standing.progress.total,
-                unit: TextForm::of(standing.progress.unit.as_deref()),
-                message: TextForm::of(standing.progress.message.as_deref()),
-                at: time(standing.at),
-            }),
+            progress: module
+                .progress
+                .as_deref()
+                .map(|standing| ProgressForm::of(standing, time)),
             attempts: module
                 .attempts
                 .iter()
@@ -308,20 +330,20 @@ impl<'a, T> ModuleForm<'a, T> {
 }
 
 impl<'a> FailureForm<'a> {
-    fn of(failure: &'a Failure) -> Self {
+    pub(crate) fn of(failure: &'a Failure) -> Self {
         FailureForm {
             reason: Cow::Borrowed(failure.reason()),
             message: Cow::Borrowed(failure.message()),
         }
     }
 
-    fn into_failure(self) -> Failure {
+    pub(crate) fn into_failure(self) -> Failure {
         Failure::new(&self.reason, &self.message)
     }
 }
 
 impl<'a, T> AttemptForm<'a, T> {
-    fn of(attempt: &'a Attempt, time: impl Fn(DateTime<Utc>) -> T + Copy) -> Self {
+    pub(crate) fn of(attempt: &'a Attempt, time: impl Fn(DateTime<Utc>) -> T + Copy) -> Self {
         AttemptForm {
             number: attempt.number,
             run: attempt.run,
@@ -339,7 +361,7 @@ impl<'a, T> AttemptForm<'a, T> {
 }
 
 impl<'a, T> ClaimForm<'a, T> {
-    fn of(claim: &'a Claim, time: impl Fn(DateTime<Utc>) -> T) -> Self {
+    pub(crate) fn of(claim: &'a Claim, time: impl Fn(DateTime<Utc>) -> T) -> Self {
         ClaimForm {
             token: claim.token,
             mark: claim.mark,

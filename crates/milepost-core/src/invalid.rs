@@ -217,8 +217,10 @@ impl Field {
             Content::Name | Content::Line => c.is_control(),
             Content::Prose => c == '\0',
         };
-        // Most texts are plain ASCII, for which one pass over the bytes settles it.
-        if text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+        // Most texts are plain ASCII, for which one pass over the bytes settles it; without a way out half-way
+        // it takes many bytes at once.
+        let plain = |so_far: bool, b: u8| so_far & (0x20..0x7f).contains(&b);
+        if text.bytes().fold(true, plain) {
             return Ok(());
         }
         match text.char_indices().find(|&(_, c)| forbidden(c)) {

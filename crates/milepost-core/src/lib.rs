@@ -3,6 +3,7 @@
 pub mod limits;
 
 mod background;
+mod body;
 mod claim;
 mod clock;
 mod cursor;

@@ -168,6 +168,11 @@ impl Module {
         }
     }
 
+    /// Whether there is anything to say beyond its state.
+    pub(crate) fn has_details(&self) -> bool {
+        self.attempt != 1 || self.progress.is_some() || !self.attempts.is_empty()
+    }
+
     /// Its place in the chain; the first is 1.
     #[must_use]
     pub fn position(&self) -> usize {

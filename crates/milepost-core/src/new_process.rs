@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::body::born_of;
 use crate::clock::{Clock, random_u64};
-use crate::file::{DEFAULT_DIRECTORY, File, FileText, Tag, generated_name};
+use crate::file::{File, FileText, Tag, generated_name};
 use crate::id::{FileId, RequestId};
 use crate::invalid::{Field, Invalid};
 use crate::op::{Change, Creation, Op};
@@ -170,11 +171,15 @@ impl NewProcess {
         if expires_at.is_some_and(|expiry| expiry <= now) {
             return Err(Invalid::AlreadyExpired);
         }
-        let id = match (self.request_id, &self.key) {
+        // An id that is made now is random enough for both.
+        let (id, born) = match (self.request_id, &self.key) {
             (Some(_), Some(_)) => return Err(Invalid::KeyAndId),
-            (Some(id), None) => id,
-            (None, Some(key)) => RequestId::of_key(&self.pipeline, key)?,
-            (None, None) => RequestId::new_v7(clock),
+            (Some(id), None) => (id, random_u64(clock)),
+            (None, Some(key)) => (RequestId::of_key(&self.pipeline, key)?, random_u64(clock)),
+            (None, None) => {
+                let id = RequestId::new_v7(clock);
+                (id, born_of(id))
+            }
         };
         let extension = self
             .extension
@@ -183,21 +188,18 @@ impl NewProcess {
         if let Some(extension) = extension {
             Field::FileExtension.check(extension)?;
         }
-        let file = File::from_text(FileText {
+        let text = FileText {
             generated: self.file_id.is_none() && self.file_name.is_none(),
             id: self.file_id.unwrap_or_else(|| FileId::new_v7(clock)),
-            name: self
+            name: &self
                 .file_name
-                .unwrap_or_else(|| generated_name(clock, extension))
-                .into(),
-            directory: self
-                .directory
-                .map_or_else(|| DEFAULT_DIRECTORY.into(), Into::into),
-            tags: self.tags.into(),
-            description: self.description.map(Into::into),
-        });
+                .unwrap_or_else(|| generated_name(clock, extension)),
+            directory: self.directory.as_deref().unwrap_or(File::DEFAULT_DIRECTORY),
+            description: self.description.as_deref(),
+        };
+        let file = File::new(text, self.tags)?;
         let creation = Creation {
-            born: random_u64(clock),
+            born,
             pipeline: self.pipeline,
             file,
             given_file_id: self.file_id,

@@ -379,7 +379,6 @@ impl Creation {
     }
 
     fn check(&self) -> Result<(), Invalid> {
-        self.file.check()?;
         self.expires_at
             .map_or(Ok(()), |at| time::check(at, "expiry").map(drop))
     }

@@ -120,6 +120,26 @@ impl Pipeline {
         self.part(index + 1)
     }
 
+    /// Whether this is the chain of a pipeline by this name, of modules whose names stand one after the other
+    /// in `modules`, and are as long as `lengths` says.
+    pub(crate) fn is(&self, name: &str, lengths: &[u8], modules: &str, is_parallel: bool) -> bool {
+        let has_lengths = || {
+            let ends = self.chain.ends.windows(2);
+            ends.zip(lengths)
+                .all(|(ends, length)| ends[1] - ends[0] == u32::from(*length))
+        };
+        self.len() == lengths.len()
+            && self.chain.parallel == is_parallel
+            && self.module_names() == modules
+            && self.name() == name
+            && has_lengths()
+    }
+
+    /// The names of its modules, one after the other.
+    pub(crate) fn module_names(&self) -> &str {
+        &self.chain.names[self.chain.ends[0] as usize..]
+    }
+
     /// Turns a position, which counts from 1, into an index, which counts from 0.
     pub(crate) fn index_of(&self, position: usize) -> Result<usize, Invalid> {
         match position.checked_sub(1) {

@@ -100,6 +100,18 @@ impl OverallStatus {
         }
     }
 
+    /// The status of this code; none if it has another.
+    #[must_use]
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(OverallStatus::Ongoing),
+            1 => Some(OverallStatus::Complete),
+            2 => Some(OverallStatus::Failed),
+            3 => Some(OverallStatus::Cancelled),
+            _ => None,
+        }
+    }
+
     /// Its name, as the JSON forms have it.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -188,33 +188,20 @@ impl Update {
         };
         let standing = process.file.text();
         let text = FileText {
-            id: standing.id,
-            name: self
-                .file_name
-                .as_deref()
-                .map_or_else(|| standing.name.clone(), Into::into),
-            directory: self
-                .directory
-                .as_deref()
-                .map_or_else(|| standing.directory.clone(), Into::into),
-            tags: self
-                .tags
-                .as_deref()
-                .map_or_else(|| standing.tags.clone(), Into::into),
+            name: self.file_name.as_deref().unwrap_or(standing.name),
+            directory: self.directory.as_deref().unwrap_or(standing.directory),
             description: match &self.description {
-                Some(description) => description.text().map(Into::into),
-                None => standing.description.clone(),
+                Some(description) => description.text(),
+                None => standing.description,
             },
             generated: standing.generated && self.file_name.is_none(),
+            ..standing
         };
-        if text == *standing && expires_at == process.expires_at {
+        let tags = self.tags.as_deref().unwrap_or(process.file.tags());
+        let file = File::new(text, tags.to_vec())?;
+        if file == process.file && expires_at == process.expires_at {
             return Ok(None);
         }
-        let file = if text == *standing {
-            process.file.clone()
-        } else {
-            File::from_text(text)
-        };
         Ok(Some(Effect::Update { file, expires_at }))
     }
 

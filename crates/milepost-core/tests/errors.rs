@@ -171,7 +171,7 @@ fn texts_say_the_values_and_what_to_do() {
         ),
         (
             text(&RecordError::Incompatible { version: 9 }),
-            "the record has version 9, and this milepost reads up to 2: use a newer one",
+            "the record has version 9, and this milepost reads up to 3: use a newer one",
         ),
     ];
     for (text, expected) in texts {

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use milepost_core::{
-    Change, Failure, Guard, Process, Progress, RECORD_VERSION, RecordError, StoreError,
-    StoreErrorKind, limits,
+    Change, Failure, Guard, Indexed, OverallStatus, Process, Progress, RECORD_VERSION, RecordError,
+    StoreError, StoreErrorKind, limits,
 };
 use proptest::prelude::*;
 
@@ -113,11 +113,17 @@ fn version_1_of_the_record_form_is_read_as_it_always_was() {
     assert_eq!(Process::from_record(&again), Ok(process));
 }
 
+#[test]
+fn version_2_of_the_record_form_is_read_as_it_always_was() {
+    let process = Process::from_record(&from_hex(include_str!("golden/record-2.hex"))).unwrap();
+    assert_eq!(process, with_fixed_birth(claimed().process()));
+}
+
 /// The record form must never change by accident. Whoever changes it raises the version, and still reads
 /// this one.
 #[test]
-fn version_2_of_the_record_form_is_read_and_written_as_it_always_was() {
-    let golden = include_str!("golden/record-2.hex").trim();
+fn version_3_of_the_record_form_is_read_and_written_as_it_always_was() {
+    let golden = include_str!("golden/record-3.hex").trim();
     let today = with_fixed_birth(claimed().process());
     let mut hex = String::new();
     for byte in encode(&today) {
@@ -125,6 +131,53 @@ fn version_2_of_the_record_form_is_read_and_written_as_it_always_was() {
     }
     assert_eq!(hex, golden);
     assert_eq!(Process::from_record(&from_hex(golden)), Ok(today));
+}
+
+/// A store can replace a row where it stands as long as it keeps its length.
+#[test]
+fn a_body_keeps_its_length_while_modules_start_and_complete() {
+    let mut slot = Slot::begun(&chain(4));
+    let body = |slot: &Slot| {
+        let mut body = Vec::new();
+        slot.process().to_body(&mut body);
+        body
+    };
+    let at_first = body(&slot).len();
+    for module in 1..=4 {
+        let seconds = i64::try_from(module).unwrap() * 100;
+        slot.must(seconds, Change::start(module));
+        assert_eq!(body(&slot).len(), at_first);
+        slot.must(seconds + 50, Change::complete(module));
+        // Once it has settled, the time at which it did stands in a column beside it.
+        let settled_at = if module == 4 { 8 } else { 0 };
+        assert_eq!(body(&slot).len() + settled_at, at_first);
+    }
+}
+
+#[test]
+fn a_body_and_what_stands_beside_it_are_the_process() {
+    for slot in [eventful(), claimed(), Slot::begun(&chain(256))] {
+        let process = slot.process();
+        let mut body = Vec::new();
+        process.to_body(&mut body);
+        let indexed = Indexed::from(process);
+        let id = process.request_id();
+        let read = Process::from_body(id, &indexed, &body);
+        assert_eq!(read.as_ref(), Ok(process));
+        assert_eq!(Process::version_of_body(id, &body), Ok(process.version()));
+
+        let another = Indexed {
+            status: OverallStatus::Complete,
+            settled_at: Some(process.created_at()),
+            ..indexed
+        };
+        assert!(Process::from_body(id, &another, &body).is_err());
+        let leased = Indexed {
+            leased_until: Some("2027-01-01T00:00:00Z".parse().unwrap()),
+            ..indexed
+        };
+        assert!(Process::from_body(id, &leased, &body).is_err());
+    }
 }
 
 #[test]

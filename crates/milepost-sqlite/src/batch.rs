@@ -10,7 +10,8 @@ use rusqlite::Connection;
 
 use crate::connection::run;
 use crate::error::store_error;
-use crate::rows::{self, Home, Table};
+use crate::memo::{Known, Memo};
+use crate::rows::{self, Home, LastTable, Table};
 use crate::sql;
 
 /// Processes of one batch are held until their bytes pass this; then they are written, and read again if
@@ -18,10 +19,18 @@ use crate::sql;
 const HELD: usize = 32 * 1024 * 1024;
 
 /// Applies ops within the transaction that `connection` is in; the caller commits it.
-pub(crate) fn apply(connection: &Connection, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
+pub(crate) fn apply(
+    connection: &Connection,
+    last: &LastTable,
+    memo: &mut Memo,
+    ops: &[Op],
+) -> Result<Vec<Verdict>, StoreError> {
     let mut batch = Batch {
         connection,
-        held: HashMap::new(),
+        last,
+        memo,
+        held: Vec::with_capacity(ops.len().min(1024)),
+        places: HashMap::new(),
         bytes: 0,
         erased: false,
     };
@@ -35,7 +44,13 @@ pub(crate) fn apply(connection: &Connection, ops: &[Op]) -> Result<Vec<Verdict>,
 
 struct Batch<'c> {
     connection: &'c Connection,
-    held: HashMap<RequestId, Held>,
+    last: &'c LastTable,
+    memo: &'c mut Memo,
+    /// The processes that the batch has come upon, in the order in which it did: new rows then go into the
+    /// indexes in the order of their ids.
+    held: Vec<Held>,
+    /// Where in `held` each of them is.
+    places: HashMap<RequestId, usize>,
     /// A guess at how much memory they take.
     bytes: usize,
     /// Whether bytes that are to be wiped have come up.
@@ -44,9 +59,12 @@ struct Batch<'c> {
 
 /// A process that the batch has come upon.
 struct Held {
+    id: RequestId,
     /// What the file has of it; none if nothing.
     stored: Option<Stored>,
     slot: Option<Arc<Process>>,
+    /// Its body as stored, and then as written.
+    body: Vec<u8>,
     changed: bool,
 }
 
@@ -82,12 +100,23 @@ impl Stored {
         self.born != process.version().born || self.file != *process.file()
     }
 
-    /// Whether every index but that of leases holds the same of it as before.
-    fn has_same_indexes(&self, process: &Process) -> bool {
-        !self.is_erased_by(process)
-            && self.status == process.status()
-            && self.settled_at == process.settled_at()
-            && self.expires_at == process.expires_at()
+    /// Writes the process over the stored one, touching no index that holds the same of both.
+    fn replace(
+        &self,
+        connection: &Connection,
+        process: &Process,
+        body: &[u8],
+    ) -> Result<(), StoreError> {
+        let home = self.home;
+        if self.is_erased_by(process) || self.expires_at != process.expires_at() {
+            rows::replace(connection, home, process, body)
+        } else if self.status != process.status() || self.settled_at != process.settled_at() {
+            rows::settle(connection, home, process, body)
+        } else if self.leased_until != process.leased_until() {
+            rows::lease(connection, home, process, body)
+        } else {
+            rows::advance(connection, home, body)
+        }
     }
 }
 
@@ -96,22 +125,16 @@ impl Batch<'_> {
         if self.bytes > HELD {
             self.write()?;
         }
-        let held = match self.held.entry(op.id) {
-            Entry::Occupied(held) => held.into_mut(),
+        let place = match self.places.entry(op.id) {
+            Entry::Occupied(place) => *place.get(),
             Entry::Vacant(vacant) => {
-                let loaded = rows::load(self.connection, op.id)?;
-                self.bytes += loaded.as_ref().map_or(0, |loaded| loaded.bytes);
-                let stored = loaded
-                    .as_ref()
-                    .map(|loaded| Stored::new(loaded.home, &loaded.process));
-                let slot = loaded.map(|loaded| loaded.process);
-                vacant.insert(Held {
-                    stored,
-                    slot,
-                    changed: false,
-                })
+                let held = hold(self.connection, self.last, self.memo, op.id)?;
+                self.bytes += held.body.len();
+                self.held.push(held);
+                *vacant.insert(self.held.len() - 1)
             }
         };
+        let held = &mut self.held[place];
         let verdict = op.apply(&mut held.slot);
         held.changed |= matches!(&verdict, Ok(applied) if applied.changed);
         self.bytes += op.bytes();
@@ -120,29 +143,33 @@ impl Batch<'_> {
 
     /// Writes what has changed, and lets go of everything.
     fn write(&mut self) -> Result<(), StoreError> {
-        for (_, held) in self.held.drain().filter(|(_, held)| held.changed) {
-            match (held.stored, held.slot) {
-                (None, Some(process)) => {
-                    rows::insert(self.connection, current_table(self.connection)?, &process)?;
+        self.places.clear();
+        for mut held in self.held.drain(..) {
+            if held.changed {
+                held.body.clear();
+                if let Some(process) = &held.slot {
+                    process.to_body(&mut held.body);
                 }
-                (Some(stored), Some(process)) if stored.has_same_indexes(&process) => {
-                    let write = if stored.leased_until == process.leased_until() {
-                        rows::advance
-                    } else {
-                        rows::lease
-                    };
-                    write(self.connection, stored.home, &process)?;
+                match (&held.stored, &held.slot) {
+                    (None, Some(process)) => {
+                        let table = current_table(self.connection)?;
+                        rows::insert(self.connection, table, process, &held.body)?;
+                    }
+                    (Some(stored), Some(process)) => {
+                        self.erased |= stored.is_erased_by(process);
+                        stored.replace(self.connection, process, &held.body)?;
+                    }
+                    (Some(stored), None) => {
+                        self.erased = true;
+                        rows::delete(self.connection, stored.home)?;
+                    }
+                    // Begun and erased within the batch: the file never had it.
+                    (None, None) => {}
                 }
-                (Some(stored), Some(process)) => {
-                    self.erased |= stored.is_erased_by(&process);
-                    rows::replace(self.connection, stored.home, &process)?;
-                }
-                (Some(stored), None) => {
-                    self.erased = true;
-                    rows::delete(self.connection, stored.home)?;
-                }
-                // Begun and erased within the batch: the file never had it.
-                (None, None) => {}
+            }
+            if let Some(process) = held.slot {
+                let body = held.body;
+                self.memo.keep(held.id, Known { process, body });
             }
         }
         self.bytes = 0;
@@ -151,6 +178,36 @@ impl Batch<'_> {
         }
         Ok(())
     }
+}
+
+/// Reads what is stored of an id. Decoding is spared if the very same bytes were decoded before.
+fn hold(
+    connection: &Connection,
+    last: &LastTable,
+    memo: &mut Memo,
+    id: RequestId,
+) -> Result<Held, StoreError> {
+    let known = memo.take(id);
+    let held = rows::find(connection, last, id, |found| {
+        let Known { process, body } = match known {
+            Some(known) if known.is(&found) => known,
+            _ => Known::read(id, &found)?,
+        };
+        Ok(Held {
+            id,
+            stored: Some(Stored::new(found.home, &process)),
+            slot: Some(process),
+            body,
+            changed: false,
+        })
+    })?;
+    Ok(held.unwrap_or(Held {
+        id,
+        stored: None,
+        slot: None,
+        body: Vec::new(),
+        changed: false,
+    }))
 }
 
 /// The table that takes new rows.

@@ -9,7 +9,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::error::{corrupt, store_error};
 use crate::path::beside;
-use crate::upgrades;
+use crate::schema;
 
 /// Tells ours from what is not by the header in the main file, before any lock or WAL is touched.
 ///
@@ -90,12 +90,12 @@ pub(crate) fn check_marks(marks: &Marks) -> Result<(), StoreError> {
         application_id,
         schema_version,
     } = marks;
-    let why = if application_id != upgrades::APPLICATION_ID {
+    let why = if application_id != schema::APPLICATION_ID {
         "the file is a database of another program: give another path".to_owned()
-    } else if schema_version > upgrades::SCHEMA_VERSION {
+    } else if schema_version > schema::SCHEMA_VERSION {
         format!(
             "the file has schema version {schema_version}, and this milepost knows up to {}: use a newer one",
-            upgrades::SCHEMA_VERSION
+            schema::SCHEMA_VERSION
         )
     } else if schema_version < 1 {
         return Err(corrupt(

@@ -9,6 +9,7 @@ mod header;
 mod library;
 mod list;
 mod make;
+mod memo;
 mod open;
 mod path;
 mod pool;
@@ -22,7 +23,7 @@ mod wipe;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
 use milepost_core::{
@@ -34,8 +35,10 @@ use rusqlite::Connection;
 pub use crate::config::{Durability, SqliteConfig};
 use crate::connection::{run, synchronous};
 use crate::error::store_error;
+use crate::memo::Memo;
 use crate::path::TheFile;
 use crate::pool::{Deadline, Lent, Pool, begin};
+use crate::rows::LastTable;
 use crate::transaction::Writes;
 
 /// Keeps processes in one SQLite file, shared by any number of threads and OS processes of one machine.
@@ -93,6 +96,9 @@ pub struct SqliteStore {
     writer: Pool,
     /// Joins the batches of callers that come while another commits.
     group: GroupCommit,
+    /// What the writer has decoded.
+    memo: Mutex<Memo>,
+    last_table: LastTable,
     /// The OS process that opened it.
     opened_by: u32,
 }
@@ -135,6 +141,8 @@ impl SqliteStore {
             readers: Pool::new(config.readers.max(1), None),
             writer: Pool::new(1, Some(writer)),
             group: GroupCommit::new(),
+            memo: Mutex::default(),
+            last_table: LastTable::default(),
             opened_by: std::process::id(),
             config,
             file,
@@ -266,16 +274,15 @@ impl StatusStore for SqliteStore {
         // One statement is a snapshot of its own.
         let deadline = self.deadline();
         let reader = self.reader(deadline)?;
-        let loaded = deadline.retry(|| rows::load(&reader, id))?;
-        Ok(loaded.map(|loaded| loaded.process))
+        deadline.retry(|| rows::load(&reader, &self.last_table, id))
     }
 
     fn read_many(&self, ids: &[RequestId]) -> Result<Vec<Option<Arc<Process>>>, StoreError> {
         limits::check_ids(ids)?;
         self.read_transaction(|connection| {
-            let read =
-                |id: &RequestId| Ok(rows::load(connection, *id)?.map(|loaded| loaded.process));
-            ids.iter().map(read).collect()
+            ids.iter()
+                .map(|id| rows::load(connection, &self.last_table, *id))
+                .collect()
         })
     }
 

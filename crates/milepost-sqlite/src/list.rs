@@ -79,7 +79,7 @@ fn merge(connection: &Connection, listing: &Listing) -> Result<Found, StoreError
         }
         last = Some(place);
         let row = stream.rows.get().ok_or(corrupt("a list lost its row"))?;
-        let process = rows::decode(row, 2, place.request_id)?;
+        let process = rows::decode(row, 1, place.request_id)?;
         if listing.filter.matches(&process) {
             items.push(process);
         }

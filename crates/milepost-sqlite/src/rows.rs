@@ -1,12 +1,14 @@
 //! Between a process and its row.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
 use milepost_core::{
-    FileId, Indexed, ModuleStateKind, OverallStatus, Place, Process, RequestId, StoreError, Version,
+    File, FileId, Indexed, OverallStatus, Place, Process, RequestId, StoreError, Version,
 };
-use rusqlite::{Connection, Row, ToSql};
+use rusqlite::types::ValueRef;
+use rusqlite::{CachedStatement, Connection, Row, ToSql, params};
 use uuid::Uuid;
 
 use crate::error::{corrupt, store_error};
@@ -74,35 +76,79 @@ fn uuid(bytes: &[u8]) -> Result<Uuid, StoreError> {
     Uuid::from_slice(bytes).map_err(|_| corrupt("an id has not 16 bytes"))
 }
 
-/// A stored process, where it is, and how many bytes its record has.
-pub(crate) struct Loaded {
+/// A row with all of a process: where it is, what its columns hold, and its body.
+pub(crate) struct Found<'r> {
     pub(crate) home: Home,
-    pub(crate) process: Arc<Process>,
-    pub(crate) bytes: usize,
+    pub(crate) indexed: Indexed<'r>,
+    pub(crate) body: &'r [u8],
 }
 
-/// The stored process of this id.
-pub(crate) fn load(connection: &Connection, id: RequestId) -> Result<Option<Loaded>, StoreError> {
-    let mut statement = connection.prepare_cached(sql::LOAD).map_err(store_error)?;
+impl<'r> Found<'r> {
+    /// From the columns of the `LOAD` statements.
+    fn of(table: Table, row: &'r Row<'_>) -> Result<Self, StoreError> {
+        Ok(Found {
+            home: Home {
+                table,
+                row: row.get(0).map_err(store_error)?,
+            },
+            indexed: indexed(row, 1)?,
+            body: blob(row, 9)?,
+        })
+    }
+}
+
+/// Shows the stored process of this id to `see`, if there is one. It is looked for in the table in which
+/// something was found last, and then, seen at one moment, in both.
+pub(crate) fn find<T>(
+    connection: &Connection,
+    last: &LastTable,
+    id: RequestId,
+    see: impl FnOnce(Found<'_>) -> Result<T, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    let table = last.get();
+    let mut statement = prepared(connection, table.of(sql::LOAD))?;
+    let mut rows = statement.query([id_bytes(id)]).map_err(store_error)?;
+    if let Some(row) = rows.next().map_err(store_error)? {
+        return see(Found::of(table, row)?).map(Some);
+    }
+    let mut statement = prepared(connection, sql::LOAD_ANY)?;
     let mut rows = statement.query([id_bytes(id)]).map_err(store_error)?;
     let Some(row) = rows.next().map_err(store_error)? else {
         return Ok(None);
     };
-    let table = Table::from_number(row.get(0).map_err(store_error)?)?;
-    let home = Home {
-        table,
-        row: row.get(1).map_err(store_error)?,
-    };
-    let bytes = row
-        .get_ref(2)
-        .map_err(store_error)?
-        .as_blob()
-        .map_or(0, <[u8]>::len);
-    Ok(Some(Loaded {
-        home,
-        process: decode(row, 2, id)?,
-        bytes,
-    }))
+    let table = Table::from_number(row.get(10).map_err(store_error)?)?;
+    last.set(table);
+    see(Found::of(table, row)?).map(Some)
+}
+
+/// The table in which something was found last: where to look first.
+#[derive(Debug, Default)]
+pub(crate) struct LastTable(AtomicBool);
+
+impl LastTable {
+    fn get(&self) -> Table {
+        if self.0.load(Ordering::Relaxed) {
+            Table::B
+        } else {
+            Table::A
+        }
+    }
+
+    fn set(&self, table: Table) {
+        self.0.store(table == Table::B, Ordering::Relaxed);
+    }
+}
+
+/// The stored process of this id.
+pub(crate) fn load(
+    connection: &Connection,
+    last: &LastTable,
+    id: RequestId,
+) -> Result<Option<Arc<Process>>, StoreError> {
+    find(connection, last, id, |found| {
+        let process = Process::from_body(id, &found.indexed, found.body)?;
+        Ok(Arc::new(process))
+    })
 }
 
 /// The process at a place that was read within the same transaction.
@@ -111,8 +157,7 @@ pub(crate) fn record(
     home: Home,
     id: RequestId,
 ) -> Result<Arc<Process>, StoreError> {
-    let statement = connection.prepare_cached(home.table.of(sql::RECORD));
-    let mut statement = statement.map_err(store_error)?;
+    let mut statement = prepared(connection, home.table.of(sql::RECORD))?;
     let mut rows = statement.query([home.row]).map_err(store_error)?;
     let row = rows
         .next()
@@ -121,17 +166,13 @@ pub(crate) fn record(
     decode(row, 0, id)
 }
 
-/// The process in a row's column, which must be the one that its id column says.
+/// The process in the columns from `first` on.
 pub(crate) fn decode(
     row: &Row<'_>,
-    column: usize,
+    first: usize,
     id: RequestId,
 ) -> Result<Arc<Process>, StoreError> {
-    let bytes = row.get_ref(column).map_err(store_error)?.as_blob();
-    let process = Process::from_record(bytes.map_err(|_| corrupt("a record is no blob"))?)?;
-    if process.request_id() != id {
-        return Err(corrupt("a record belongs to another id than its row"));
-    }
+    let process = Process::from_body(id, &indexed(row, first)?, blob(row, first + 8)?)?;
     Ok(Arc::new(process))
 }
 
@@ -140,28 +181,32 @@ pub(crate) fn version(
     connection: &Connection,
     id: RequestId,
 ) -> Result<Option<Version>, StoreError> {
-    let mut statement = connection
-        .prepare_cached(sql::VERSION)
-        .map_err(store_error)?;
+    let mut statement = prepared(connection, sql::VERSION)?;
     let mut rows = statement.query([id_bytes(id)]).map_err(store_error)?;
     let Some(row) = rows.next().map_err(store_error)? else {
         return Ok(None);
     };
-    let born = row.get::<_, i64>(0).map_err(store_error)?.cast_unsigned();
-    let revision = row.get::<_, i64>(1).map_err(store_error)?.cast_unsigned();
-    Ok(Some(Version { born, revision }))
+    Ok(Some(Process::version_of_body(id, blob(row, 0)?)?))
 }
 
-/// Adds a process.
+fn prepared<'c>(
+    connection: &'c Connection,
+    statement: &str,
+) -> Result<CachedStatement<'c>, StoreError> {
+    connection.prepare_cached(statement).map_err(store_error)
+}
+
+/// Adds a process, whose body is given.
 pub(crate) fn insert(
     connection: &Connection,
     table: Table,
     process: &Process,
+    body: &[u8],
 ) -> Result<(), StoreError> {
-    with_columns(process, |columns| {
-        connection
-            .prepare_cached(table.of(sql::INSERT))?
-            .execute(columns)
+    let id = id_bytes(process.request_id());
+    let statement = table.of(sql::INSERT);
+    with_columns(process, body, &id, |columns| {
+        connection.prepare_cached(statement)?.execute(columns)
     })
 }
 
@@ -170,27 +215,36 @@ pub(crate) fn replace(
     connection: &Connection,
     home: Home,
     process: &Process,
+    body: &[u8],
 ) -> Result<(), StoreError> {
-    with_columns(process, |columns| {
-        let mut all = [&home.row as &dyn ToSql; 15];
-        all[..14].copy_from_slice(columns);
-        connection
-            .prepare_cached(home.table.of(sql::REPLACE))?
-            .execute(all)
+    let statement = home.table.of(sql::REPLACE);
+    with_columns(process, body, &home.row, |columns| {
+        connection.prepare_cached(statement)?.execute(columns)
     })
 }
 
-/// Replaces what no index holds of a process.
-pub(crate) fn advance(
+/// Replaces a process that has settled or gone on again, and is otherwise at the same places in every index.
+pub(crate) fn settle(
     connection: &Connection,
     home: Home,
     process: &Process,
+    body: &[u8],
 ) -> Result<(), StoreError> {
-    with_progress(process, &home, |columns| {
-        connection
-            .prepare_cached(home.table.of(sql::ADVANCE))?
-            .execute(columns)
-    })
+    let parameters = params![
+        process.status().code(),
+        process.settled_at().map(micros),
+        process.leased_until().map(micros),
+        body,
+        home.row
+    ];
+    let mut statement = prepared(connection, home.table.of(sql::SETTLE))?;
+    exactly_one(statement.execute(parameters))
+}
+
+/// Replaces what no index holds of a process.
+pub(crate) fn advance(connection: &Connection, home: Home, body: &[u8]) -> Result<(), StoreError> {
+    let mut statement = prepared(connection, home.table.of(sql::ADVANCE))?;
+    exactly_one(statement.execute(params![body, home.row]))
 }
 
 /// Replaces what no index but that of leases holds of a process.
@@ -198,65 +252,43 @@ pub(crate) fn lease(
     connection: &Connection,
     home: Home,
     process: &Process,
+    body: &[u8],
 ) -> Result<(), StoreError> {
-    let leased_until = process.leased_until().map(micros);
-    with_progress(
-        process,
-        &home,
-        |&[revision, updated_at, states, record, row]| {
-            connection
-                .prepare_cached(home.table.of(sql::LEASE))?
-                .execute([revision, updated_at, states, record, row, &leased_until])
-        },
-    )
+    let mut statement = prepared(connection, home.table.of(sql::LEASE))?;
+    let until = process.leased_until().map(micros);
+    exactly_one(statement.execute(params![body, home.row, until]))
 }
 
 pub(crate) fn delete(connection: &Connection, home: Home) -> Result<(), StoreError> {
-    let deleted = connection
-        .prepare_cached(home.table.of(sql::DELETE))
-        .and_then(|mut statement| statement.execute([home.row]));
-    exactly_one(deleted)
+    let mut statement = prepared(connection, home.table.of(sql::DELETE))?;
+    exactly_one(statement.execute([home.row]))
 }
 
 fn with_columns(
     process: &Process,
-    execute: impl FnOnce(&[&dyn ToSql; 14]) -> rusqlite::Result<usize>,
+    body: &[u8],
+    last: &dyn ToSql,
+    execute: impl FnOnce(&[&dyn ToSql; 10]) -> rusqlite::Result<usize>,
 ) -> Result<(), StoreError> {
-    let mut record = Vec::with_capacity(512);
-    process.to_record(&mut record);
     let file = process.file();
     exactly_one(execute(&[
-        &id_bytes(process.request_id()),
-        &process.version().born.cast_signed(),
-        &process.revision().cast_signed(),
-        &process.status().code(),
         &micros(process.created_at()),
-        &micros(process.updated_at()),
+        &process.status().code(),
         &process.settled_at().map(micros),
         &process.expires_at().map(micros),
         &process.leased_until().map(micros),
         &process.pipeline(),
         &file_bytes(file.id()),
-        &file.symbolic_directory_path(),
-        &states(process),
-        &record,
+        &directory(file),
+        &body,
+        last,
     ]))
 }
 
-fn with_progress(
-    process: &Process,
-    home: &Home,
-    execute: impl FnOnce(&[&dyn ToSql; 5]) -> rusqlite::Result<usize>,
-) -> Result<(), StoreError> {
-    let mut record = Vec::with_capacity(512);
-    process.to_record(&mut record);
-    exactly_one(execute(&[
-        &process.revision().cast_signed(),
-        &micros(process.updated_at()),
-        &states(process),
-        &record,
-        &home.row,
-    ]))
+/// A directory as its column holds it: NULL, of which the index holds nothing, for the one that all files have
+/// that were given none.
+fn directory(file: &File) -> Option<&str> {
+    Some(file.symbolic_directory_path()).filter(|path| *path != File::DEFAULT_DIRECTORY)
 }
 
 fn exactly_one(changed: rusqlite::Result<usize>) -> Result<(), StoreError> {
@@ -266,19 +298,35 @@ fn exactly_one(changed: rusqlite::Result<usize>) -> Result<(), StoreError> {
     }
 }
 
-/// A digit per module, which the overview spells out.
-fn states(process: &Process) -> String {
-    let digit = |module: &milepost_core::Module| match module.state().kind() {
-        ModuleStateKind::Pending => '0',
-        ModuleStateKind::Running => '1',
-        ModuleStateKind::Complete => '2',
-        ModuleStateKind::Failed => '3',
-        ModuleStateKind::Skipped => '4',
-        ModuleStateKind::Cancelled => '5',
-        // A state that this version of the schema has no word for.
-        _ => '?',
+/// What the indexes hold of a row, in its columns from `first` on.
+fn indexed<'r>(row: &'r Row<'_>, first: usize) -> Result<Indexed<'r>, StoreError> {
+    let optional = |column| {
+        let micros = row.get::<_, Option<i64>>(first + column);
+        micros.map_err(store_error)?.map(time).transpose()
     };
-    process.modules().iter().map(digit).collect()
+    Ok(Indexed {
+        created_at: time(row.get(first).map_err(store_error)?)?,
+        status: status(row.get(first + 1).map_err(store_error)?)?,
+        settled_at: optional(2)?,
+        expires_at: optional(3)?,
+        leased_until: optional(4)?,
+        pipeline: text(row, first + 5)?,
+        file_id: uuid(blob(row, first + 6)?)?.into(),
+        directory: match row.get_ref(first + 7).map_err(store_error)? {
+            ValueRef::Null => File::DEFAULT_DIRECTORY,
+            _ => text(row, first + 7)?,
+        },
+    })
+}
+
+fn text<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r str, StoreError> {
+    let value = row.get_ref(column).map_err(store_error)?;
+    value.as_str().map_err(|_| corrupt("a name is no text"))
+}
+
+pub(crate) fn blob<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r [u8], StoreError> {
+    let value = row.get_ref(column).map_err(store_error)?;
+    value.as_blob().map_err(|_| corrupt("bytes are no blob"))
 }
 
 /// What a scan reads of a row.
@@ -291,51 +339,23 @@ pub(crate) struct Scanned<'r> {
 impl<'r> Scanned<'r> {
     /// From the columns of the `SCAN` statements.
     pub(crate) fn of(row: &'r Row<'_>) -> Result<Self, StoreError> {
-        let integer = |column: usize| row.get::<_, i64>(column).map_err(store_error);
-        let optional = |column: usize| row.get::<_, Option<i64>>(column).map_err(store_error);
-        let text = |column: usize| {
-            let value = row.get_ref(column).map_err(store_error)?;
-            value.as_str().map_err(|_| corrupt("a name is no text"))
-        };
-        let bytes = |column: usize| {
-            let value = row.get_ref(column).map_err(store_error)?;
-            value.as_blob().map_err(|_| corrupt("an id is no blob"))
-        };
-        let created_at = time(integer(1)?)?;
         Ok(Scanned {
-            row: integer(0)?,
-            place: Place {
-                created_at,
-                request_id: uuid(bytes(2)?)?.into(),
-            },
-            indexed: Indexed {
-                pipeline: text(4)?,
-                status: status(integer(3)?)?,
-                file_id: uuid(bytes(5)?)?.into(),
-                directory: text(6)?,
-                created_at,
-                settled_at: optional(7)?.map(time).transpose()?,
-                expires_at: optional(8)?.map(time).transpose()?,
-                leased_until: optional(9)?.map(time).transpose()?,
-            },
+            row: row.get(9).map_err(store_error)?,
+            place: place(row)?,
+            indexed: indexed(row, 1)?,
         })
     }
 }
 
-/// The place in the first two columns.
+/// The place in the first two columns: the id, and when it was created.
 pub(crate) fn place(row: &Row<'_>) -> Result<Place, StoreError> {
-    let created_at = time(row.get(0).map_err(store_error)?)?;
-    let id = row.get_ref(1).map_err(store_error)?.as_blob();
-    let request_id = uuid(id.map_err(|_| corrupt("an id is no blob"))?)?.into();
     Ok(Place {
-        created_at,
-        request_id,
+        request_id: uuid(blob(row, 0)?)?.into(),
+        created_at: time(row.get(1).map_err(store_error)?)?,
     })
 }
 
 pub(crate) fn status(code: i64) -> Result<OverallStatus, StoreError> {
-    let known = OverallStatus::ALL
-        .into_iter()
-        .find(|status| i64::from(status.code()) == code);
+    let known = u8::try_from(code).ok().and_then(OverallStatus::from_code);
     known.ok_or(corrupt("an overall status has an unknown code"))
 }

@@ -7,7 +7,99 @@ use crate::error::{corrupt, refuse, store_error};
 use crate::header::{Marks, check_marks};
 use crate::pool::Deadline;
 use crate::rows::Table;
-use crate::{sql, upgrades};
+use crate::sql;
+use crate::upgrades::UPGRADES;
+
+/// An integer key, so that ids of any kind, also random ones, cost an index entry and not a place in the
+/// table. Times are microseconds since 1970. What is not in a column is in the body, which core alone reads
+/// and writes. `directory` is NULL where it is the one that files have when they were given none. Files are found
+/// by the first and the last four bytes of their ids, which differ in ids of every kind.
+macro_rules! process_table {
+    ($table:literal) => {
+        concat!(
+            "CREATE TABLE ", $table, " (
+                row INTEGER PRIMARY KEY,
+                request_id BLOB NOT NULL,
+                created_at INTEGER NOT NULL,
+                status INTEGER NOT NULL,
+                settled_at INTEGER,
+                expires_at INTEGER,
+                leased_until INTEGER, -- there while it is ongoing under a claim that nobody has ended
+                pipeline TEXT NOT NULL,
+                file_id BLOB NOT NULL,
+                directory TEXT,
+                body BLOB NOT NULL
+            ) STRICT;
+            CREATE UNIQUE INDEX ", $table, "_by_id ON ", $table, " (request_id);
+            CREATE INDEX ", $table, "_by_status ON ", $table, " (status, created_at, request_id);
+            CREATE INDEX ", $table, "_by_pipeline ON ", $table, " (pipeline, status, created_at, request_id);
+            CREATE INDEX ", $table, "_by_file ON ", $table, " (substr(file_id, 1, 4), substr(file_id, 13));
+            CREATE INDEX ", $table, "_by_directory ON ", $table, " (directory) WHERE directory IS NOT NULL;
+            CREATE INDEX ", $table, "_by_settling ON ", $table, " (settled_at) WHERE settled_at IS NOT NULL;
+            CREATE INDEX ", $table, "_by_expiry ON ", $table, " (expires_at) WHERE expires_at IS NOT NULL;
+            CREATE INDEX ", $table, "_by_lease ON ", $table, " (leased_until) WHERE leased_until IS NOT NULL;
+            "
+        )
+    };
+}
+
+macro_rules! overview_of {
+    ($table:literal) => {
+        concat!(
+            "SELECT hex(request_id) AS request_id, pipeline, status, hex(file_id) AS file_id,
+            coalesce(directory, '/etc') AS directory, created_at, settled_at, expires_at, leased_until,
+            CAST(substr(body, 2, instr(body, x'00') - 2) AS TEXT) AS states
+            FROM ",
+            $table
+        )
+    };
+}
+
+/// The tables of processes.
+pub(crate) const TABLES: &str = concat!(process_table!("process_a"), process_table!("process_b"));
+
+/// How far erasing and wiping have come, counted in erasures. One row.
+const WIPE_PROGRESS: &str = "
+    CREATE TABLE wipe_progress (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        current INTEGER NOT NULL CHECK (current IN (0, 1)), -- the table that takes new rows
+        erased INTEGER NOT NULL,                            -- transactions that erased something
+        moving INTEGER,                                     -- erased, when the move that is under way began
+        compacted INTEGER NOT NULL,                         -- erased, when the last whole move began
+        wiped INTEGER NOT NULL                              -- compacted, when the WAL was last cut off and synced
+    ) STRICT;
+    INSERT INTO wipe_progress VALUES (1, 0, 0, NULL, 0, 0);
+    ";
+
+/// For people. The states of the modules stand in the body as digits, or as letters where more is known, from its
+/// second byte to a zero.
+pub(crate) const OVERVIEW: &str = concat!(
+    "CREATE VIEW process_overview AS
+    SELECT
+        lower(substr(request_id, 1, 8) || '-' || substr(request_id, 9, 4) || '-' || substr(request_id, 13, 4)
+            || '-' || substr(request_id, 17, 4) || '-' || substr(request_id, 21)) AS request_id,
+        pipeline,
+        CASE status WHEN 0 THEN 'ongoing' WHEN 1 THEN 'complete' WHEN 2 THEN 'failed' ELSE 'cancelled' END
+            AS status,
+        rtrim(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(states,
+            'A', '0'), 'B', '1'), 'C', '2'), 'D', '3'), 'E', '4'), 'F', '5'),
+            '0', 'pending, '), '1', 'running, '), '2', 'complete, '), '3', 'failed, '), '4', 'skipped, '),
+            '5', 'cancelled, '), ', ') AS modules,
+        lower(substr(file_id, 1, 8) || '-' || substr(file_id, 9, 4) || '-' || substr(file_id, 13, 4)
+            || '-' || substr(file_id, 17, 4) || '-' || substr(file_id, 21)) AS file_id,
+        directory,
+        strftime('%Y-%m-%d %H:%M:%fZ', created_at / 1e6, 'unixepoch') AS created_at,
+        strftime('%Y-%m-%d %H:%M:%fZ', settled_at / 1e6, 'unixepoch') AS settled_at,
+        strftime('%Y-%m-%d %H:%M:%fZ', expires_at / 1e6, 'unixepoch') AS expires_at,
+        strftime('%Y-%m-%d %H:%M:%fZ', leased_until / 1e6, 'unixepoch') AS leased_until
+    FROM (", overview_of!("process_a"), " UNION ALL ", overview_of!("process_b"), ")"
+);
+
+/// Marks a file as milepost's: "mile" in ASCII.
+pub(crate) const APPLICATION_ID: i32 = 0x6d69_6c65;
+
+/// The schema version that this library reads and writes.
+pub(crate) const SCHEMA_VERSION: i32 = 3;
 
 /// Brings the schema to this library's version; a new file is one at version 0.
 pub(crate) fn upgrade(connection: &Connection, deadline: Deadline) -> Result<(), StoreError> {
@@ -41,19 +133,27 @@ fn upgrade_within(connection: &Connection) -> Result<(), StoreError> {
         // The marks may have changed in the WAL since the header was written.
         check_marks(&marks)?;
     }
-    let done = usize::try_from(marks.schema_version)
-        .map_err(|_| corrupt("the schema version is negative"))?;
-    let Some(upgrades) = upgrades::UPGRADES
-        .get(done..)
-        .filter(|upgrades| !upgrades.is_empty())
-    else {
-        return Ok(());
-    };
-    for upgrade in upgrades {
-        connection.execute_batch(upgrade).map_err(store_error)?;
+    let run = |statements: &str| connection.execute_batch(statements).map_err(store_error);
+    match usize::try_from(marks.schema_version) {
+        Err(_) => return Err(corrupt("the schema version is negative")),
+        Ok(0) => {
+            run(TABLES)?;
+            run(WIPE_PROGRESS)?;
+            run(OVERVIEW)?;
+            connection
+                .pragma_update(None, "application_id", APPLICATION_ID)
+                .map_err(store_error)?;
+        }
+        Ok(version) => {
+            let missing = UPGRADES.get(version - 1..).unwrap_or_default();
+            if missing.is_empty() {
+                return Ok(());
+            }
+            missing.iter().try_for_each(|upgrade| upgrade(connection))?;
+        }
     }
     connection
-        .pragma_update(None, "user_version", upgrades::SCHEMA_VERSION)
+        .pragma_update(None, "user_version", SCHEMA_VERSION)
         .map_err(store_error)
 }
 
@@ -79,7 +179,7 @@ fn switch_to_wal(connection: &Connection) -> Result<(), StoreError> {
 
 /// Whether what we are going to ask for is there: a damaged schema shows here and not later.
 fn check_tables(connection: &Connection) -> Result<(), StoreError> {
-    let mut statements = vec![sql::PROGRESS, sql::LOAD];
+    let mut statements = vec![sql::PROGRESS, sql::LOAD_ANY];
     for table in Table::BOTH {
         let of_table = [sql::NEWEST_BY_STATUS, sql::SCAN_STALLED, sql::PURGE];
         statements.extend(of_table.map(|statement| table.of(statement)));

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use chrono::{DateTime, Utc};
-use milepost_core::{FileId, Filter, StoreError, Term, TimeRange};
+use milepost_core::{File, FileId, Filter, StoreError, Term, TimeRange};
 use rusqlite::{Connection, ToSql};
 
 use crate::error::store_error;
@@ -41,8 +41,8 @@ impl<'f> Source<'f> {
             _ => None,
         };
         let directory = |term: &'f Term| match term {
-            Term::Directory(path) => Some(Source::Directories(vec![exactly(path)])),
-            Term::UnderDirectory(path) => Some(Source::Directories(at_or_below(path))),
+            Term::Directory(path) => in_index(vec![exactly(path)]),
+            Term::UnderDirectory(path) => in_index(at_or_below(path)),
             _ => None,
         };
         let settled = |term: &'f Term| match term {
@@ -101,6 +101,15 @@ impl<'f> Source<'f> {
             }
         }
     }
+}
+
+/// Where in the index of directories to look, unless these have the one of all files that were given none:
+/// so common that it has no entries there.
+fn in_index<'f>(ranges: Vec<TextRange>) -> Option<Source<'f>> {
+    let has_default = |range: &TextRange| {
+        *range.from <= *File::DEFAULT_DIRECTORY && *File::DEFAULT_DIRECTORY < *range.before
+    };
+    (!ranges.iter().any(has_default)).then_some(Source::Directories(ranges))
 }
 
 /// Just this path: nothing else comes before it with a NUL behind, which no text holds.

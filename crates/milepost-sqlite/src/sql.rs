@@ -9,7 +9,7 @@ pub(crate) type PerTable = [&'static str; 2];
 
 /// One statement for each table: the table's name goes between the parts.
 macro_rules! per_table {
-    ($first:literal $(, $rest:literal)*) => {
+    ($first:expr $(, $rest:literal)*) => {
         [concat!($first $(, "process_a", $rest)*), concat!($first $(, "process_b", $rest)*)]
     };
 }
@@ -24,42 +24,63 @@ pub(crate) const ROLLBACK_BATCH: &str = "ROLLBACK TO batch";
 
 // One process. One statement over both tables, so that it sees both at the same moment.
 
-pub(crate) const LOAD: &str = "
-    SELECT 0, row, record FROM process_a WHERE request_id = ?1
-    UNION ALL SELECT 1, row, record FROM process_b WHERE request_id = ?1";
+/// What a process is made of besides its request id, in the order in which `rows.rs` reads it.
+macro_rules! columns {
+    () => {
+        "created_at, status, settled_at, expires_at, leased_until, pipeline, file_id, directory, body"
+    };
+}
+
+/// From one of the tables.
+pub(crate) const LOAD: PerTable = per_table!(
+    concat!("SELECT row, ", columns!(), " FROM "),
+    " WHERE request_id = ?1"
+);
+
+/// From whichever table has it, seen at one moment.
+pub(crate) const LOAD_ANY: &str = concat!(
+    "SELECT row, ",
+    columns!(),
+    ", 0 FROM process_a WHERE request_id = ?1
+    UNION ALL SELECT row, ",
+    columns!(),
+    ", 1 FROM process_b WHERE request_id = ?1"
+);
 
 pub(crate) const VERSION: &str = "
-    SELECT born, revision FROM process_a WHERE request_id = ?1
-    UNION ALL SELECT born, revision FROM process_b WHERE request_id = ?1";
+    SELECT body FROM process_a WHERE request_id = ?1
+    UNION ALL SELECT body FROM process_b WHERE request_id = ?1";
 
-pub(crate) const RECORD: PerTable = per_table!("SELECT record FROM ", " WHERE row = ?1");
+pub(crate) const RECORD: PerTable =
+    per_table!(concat!("SELECT ", columns!(), " FROM "), " WHERE row = ?1");
 
 pub(crate) const INSERT: PerTable = per_table!(
     "INSERT INTO ",
-    " (request_id, born, revision, status, created_at, updated_at, settled_at, expires_at,
-       leased_until, pipeline, file_id, directory, states, record)
-      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
+    " (created_at, status, settled_at, expires_at, leased_until, pipeline, file_id, directory, body, request_id)
+      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
 );
 
-/// Replaces everything, and touches every index.
+/// Replaces everything, and touches every index. An id stays with its row.
 pub(crate) const REPLACE: PerTable = per_table!(
     "UPDATE ",
-    " SET request_id = ?1, born = ?2, revision = ?3, status = ?4, created_at = ?5, updated_at = ?6,
-          settled_at = ?7, expires_at = ?8, leased_until = ?9, pipeline = ?10, file_id = ?11,
-          directory = ?12, states = ?13, record = ?14
-      WHERE row = ?15"
+    " SET created_at = ?1, status = ?2, settled_at = ?3, expires_at = ?4, leased_until = ?5, pipeline = ?6,
+          file_id = ?7, directory = ?8, body = ?9
+      WHERE row = ?10"
+);
+
+/// Replaces what no index but those of status and settling holds: a process settles, or is rerun.
+pub(crate) const SETTLE: PerTable = per_table!(
+    "UPDATE ",
+    " SET status = ?1, settled_at = ?2, leased_until = ?3, body = ?4 WHERE row = ?5"
 );
 
 /// Replaces what no index holds: most changes are of this kind.
-pub(crate) const ADVANCE: PerTable = per_table!(
-    "UPDATE ",
-    " SET revision = ?1, updated_at = ?2, states = ?3, record = ?4 WHERE row = ?5"
-);
+pub(crate) const ADVANCE: PerTable = per_table!("UPDATE ", " SET body = ?1 WHERE row = ?2");
 
 /// Replaces the same, and the lease: for who claims, renews or gives back, one entry of one index more.
 pub(crate) const LEASE: PerTable = per_table!(
     "UPDATE ",
-    " SET revision = ?1, updated_at = ?2, states = ?3, record = ?4, leased_until = ?6 WHERE row = ?5"
+    " SET body = ?1, leased_until = ?3 WHERE row = ?2"
 );
 
 pub(crate) const DELETE: PerTable = per_table!("DELETE FROM ", " WHERE row = ?1");
@@ -67,28 +88,28 @@ pub(crate) const DELETE: PerTable = per_table!("DELETE FROM ", " WHERE row = ?1"
 // Lists in their order, straight from an index. Bounds are places; an empty blob is less than any id.
 
 pub(crate) const NEWEST_BY_STATUS: PerTable = per_table!(
-    "SELECT created_at, request_id, record FROM ",
+    concat!("SELECT request_id, ", columns!(), " FROM "),
     " INDEXED BY ",
     "_by_status WHERE status = ?1 AND (created_at, request_id) < (?2, ?3) AND created_at >= ?4
       ORDER BY created_at DESC, request_id DESC"
 );
 
 pub(crate) const OLDEST_BY_STATUS: PerTable = per_table!(
-    "SELECT created_at, request_id, record FROM ",
+    concat!("SELECT request_id, ", columns!(), " FROM "),
     " INDEXED BY ",
     "_by_status WHERE status = ?1 AND (created_at, request_id) > (?2, ?3) AND created_at < ?4
       ORDER BY created_at, request_id"
 );
 
 pub(crate) const NEWEST_BY_PIPELINE: PerTable = per_table!(
-    "SELECT created_at, request_id, record FROM ",
+    concat!("SELECT request_id, ", columns!(), " FROM "),
     " INDEXED BY ",
     "_by_pipeline WHERE pipeline = ?5 AND status = ?1 AND (created_at, request_id) < (?2, ?3)
       AND created_at >= ?4 ORDER BY created_at DESC, request_id DESC"
 );
 
 pub(crate) const OLDEST_BY_PIPELINE: PerTable = per_table!(
-    "SELECT created_at, request_id, record FROM ",
+    concat!("SELECT request_id, ", columns!(), " FROM "),
     " INDEXED BY ",
     "_by_pipeline WHERE pipeline = ?5 AND status = ?1 AND (created_at, request_id) > (?2, ?3)
       AND created_at < ?4 ORDER BY created_at, request_id"
@@ -99,8 +120,8 @@ pub(crate) const OLDEST_BY_PIPELINE: PerTable = per_table!(
 macro_rules! scan {
     ($($condition:literal),+) => {
         per_table!(
-            "SELECT row, created_at, request_id, status, pipeline, file_id, directory, settled_at, expires_at,
-                 leased_until
+            "SELECT request_id, created_at, status, settled_at, expires_at, leased_until, pipeline, file_id, directory,
+                 row
              FROM ",
             $($condition),+
         )
@@ -108,7 +129,8 @@ macro_rules! scan {
 }
 
 pub(crate) const SCAN: PerTable = scan!(" NOT INDEXED");
-pub(crate) const SCAN_FILE: PerTable = scan!(" INDEXED BY ", "_by_file WHERE file_id = ?1");
+pub(crate) const SCAN_FILE: PerTable = scan!(" INDEXED BY ", "_by_file WHERE substr(file_id, 1, 4) = substr(?1, 1, 4) AND substr(file_id, 13) = substr(?1, 13)
+        AND file_id = ?1");
 pub(crate) const SCAN_PIPELINE: PerTable =
     scan!(" INDEXED BY ", "_by_pipeline WHERE pipeline = ?1");
 pub(crate) const SCAN_DIRECTORY: PerTable = scan!(
@@ -178,18 +200,17 @@ pub(crate) const WIPED: &str = "UPDATE wipe_progress SET wiped = max(wiped, ?1)"
 
 /// The first rows of a table, and how large they are.
 pub(crate) const FIRST_ROWS: PerTable =
-    per_table!("SELECT row, length(record) FROM ", " ORDER BY row LIMIT ?1");
+    per_table!("SELECT row, length(body) FROM ", " ORDER BY row LIMIT ?1");
 
 macro_rules! move_rows {
     ($from:literal, $to:literal) => {
         concat!(
             "INSERT INTO ",
             $to,
-            " (request_id, born, revision, status, created_at, updated_at, settled_at,
-                 expires_at, leased_until, pipeline, file_id, directory, states, record)
-             SELECT request_id, born, revision, status, created_at, updated_at, settled_at,
-                 expires_at, leased_until, pipeline, file_id, directory, states, record
-             FROM ",
+            " (request_id, created_at, status, settled_at, expires_at, leased_until, pipeline, file_id, directory, body)
+             SELECT request_id, ",
+            columns!(),
+            " FROM ",
             $from,
             " WHERE row <= ?1 ORDER BY row"
         )
@@ -224,7 +245,7 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
-    use crate::upgrades::UPGRADES;
+    use crate::schema::TABLES;
 
     /// What SQLite means to do for a statement, a line per step.
     fn plan(connection: &Connection, statement: &str) -> String {
@@ -245,9 +266,7 @@ mod tests {
 
     fn database() -> Connection {
         let connection = Connection::open_in_memory().unwrap();
-        for upgrade in UPGRADES {
-            connection.execute_batch(upgrade).unwrap();
-        }
+        connection.execute_batch(TABLES).unwrap();
         connection
     }
 
@@ -315,7 +334,7 @@ mod tests {
     #[test]
     fn one_process_is_found_by_its_id_in_either_table() {
         let connection = database();
-        for statement in [LOAD, VERSION] {
+        for statement in [LOAD_ANY, VERSION] {
             let plan = plan(&connection, statement);
             assert!(plan.contains("process_a_by_id (request_id=?)"), "{plan}");
             assert!(plan.contains("process_b_by_id (request_id=?)"), "{plan}");

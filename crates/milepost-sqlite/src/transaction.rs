@@ -1,5 +1,6 @@
 //! Write transactions: of one batch, or of the batches of several callers.
 
+use std::sync::PoisonError;
 use std::time::Instant;
 
 use milepost_core::{Op, StoreError, Transaction, Transactions, Verdict};
@@ -11,6 +12,7 @@ use crate::{SqliteStore, batch, sql};
 
 /// A transaction that holds the write lock from its beginning. Dropped, it rolls back.
 pub(crate) struct WriteTransaction<'s> {
+    store: &'s SqliteStore,
     pub(crate) writer: Lent<'s>,
     deadline: Deadline,
 }
@@ -28,19 +30,23 @@ impl<'s> Transactions for Writes<'s> {
         let deadline = Deadline::at(deadline);
         let writer = self.0.writer(deadline)?;
         begin(&writer, sql::BEGIN_WRITE, deadline)?;
-        Ok(WriteTransaction { writer, deadline })
+        Ok(WriteTransaction {
+            store: self.0,
+            writer,
+            deadline,
+        })
     }
 }
 
 impl Transaction for WriteTransaction<'_> {
     fn apply(&mut self, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
-        batch::apply(&self.writer, ops)
+        self.apply_batch(ops)
     }
 
     fn apply_apart(&mut self, ops: &[Op]) -> Result<Result<Vec<Verdict>, StoreError>, StoreError> {
         let run = |statement| run(&self.writer, statement).map_err(store_error);
         run(sql::SAVEPOINT)?;
-        let answer = batch::apply(&self.writer, ops);
+        let answer = self.apply_batch(ops);
         if answer.is_err() {
             // On some errors SQLite itself rolls the whole transaction back: then this fails.
             run(sql::ROLLBACK_BATCH)?;
@@ -59,5 +65,17 @@ impl Transaction for WriteTransaction<'_> {
                 Err(commit_error(error))
             }
         }
+    }
+}
+
+impl WriteTransaction<'_> {
+    fn apply_batch(&self, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
+        // Only whoever holds the write lock comes here, so nobody waits.
+        let mut memo = self
+            .store
+            .memo
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        batch::apply(&self.writer, &self.store.last_table, &mut memo, ops)
     }
 }

@@ -1,70 +1,14 @@
-//! The schema, version by version.
-//!
-//! What brings a file to a version stays as it is: files of that version exist.
+//! What brings a file of an older schema version to the next. It stays as it is: files of that version exist.
 
-/// An integer key, so that ids of any kind, also random ones, cost an index entry and not a place in the
-/// table. Times are microseconds since 1970, `born` is the bits of a `u64`, `states` has a digit per
-/// module for the overview. What is not in a column is in the record, which core alone reads and writes.
-macro_rules! process_table {
-    ($table:literal) => {
-        concat!(
-            "CREATE TABLE ",
-            $table,
-            " (
-                row INTEGER PRIMARY KEY,
-                request_id BLOB NOT NULL,
-                born INTEGER NOT NULL,
-                revision INTEGER NOT NULL,
-                status INTEGER NOT NULL,
-                created_at INTEGER NOT NULL,
-                updated_at INTEGER NOT NULL,
-                settled_at INTEGER,
-                expires_at INTEGER,
-                pipeline TEXT NOT NULL,
-                file_id BLOB NOT NULL,
-                directory TEXT NOT NULL,
-                states TEXT NOT NULL,
-                record BLOB NOT NULL
-            ) STRICT;
-            CREATE UNIQUE INDEX ",
-            $table,
-            "_by_id ON ",
-            $table,
-            " (request_id);
-            CREATE INDEX ",
-            $table,
-            "_by_status ON ",
-            $table,
-            " (status, created_at, request_id);
-            CREATE INDEX ",
-            $table,
-            "_by_pipeline ON ",
-            $table,
-            " (pipeline, status, created_at, request_id);
-            CREATE INDEX ",
-            $table,
-            "_by_file ON ",
-            $table,
-            " (file_id);
-            CREATE INDEX ",
-            $table,
-            "_by_directory ON ",
-            $table,
-            " (directory);
-            CREATE INDEX ",
-            $table,
-            "_by_settling ON ",
-            $table,
-            " (settled_at) WHERE settled_at IS NOT NULL;
-            CREATE INDEX ",
-            $table,
-            "_by_expiry ON ",
-            $table,
-            " (expires_at) WHERE expires_at IS NOT NULL;
-            "
-        )
-    };
-}
+use milepost_core::{Process, StoreError};
+use rusqlite::Connection;
+
+use crate::error::{corrupt, store_error};
+use crate::rows::{self, Table};
+use crate::schema::{OVERVIEW, TABLES};
+
+/// Brings a file from the version that counts its place, from 1, to the next, within a transaction.
+pub(crate) const UPGRADES: [fn(&Connection) -> Result<(), StoreError>; 2] = [to_2, to_3];
 
 /// When a row's lease runs out: there while it is ongoing under a claim that nobody has ended.
 macro_rules! lease_column {
@@ -83,30 +27,9 @@ macro_rules! lease_column {
     };
 }
 
-/// Marks a file as milepost's: "mile" in ASCII.
-pub(crate) const APPLICATION_ID: i32 = 0x6d69_6c65;
-
-/// What brings a file from each schema version to the next. A new one goes through all of them, so the
-/// overview, which nothing else needs, is made by the last.
-pub(crate) const UPGRADES: [&str; 2] = [
-    concat!(
-        "PRAGMA application_id = 0x6d696c65;",
-        process_table!("process_a"),
-        process_table!("process_b"),
-        r"
-    -- How far erasing and wiping have come, counted in erasures. One row.
-    CREATE TABLE wipe_progress (
-        id INTEGER PRIMARY KEY CHECK (id = 1),
-        current INTEGER NOT NULL CHECK (current IN (0, 1)), -- the table that takes new rows
-        erased INTEGER NOT NULL,                            -- transactions that erased something
-        compacting INTEGER,                                 -- erased, when the move that is under way began
-        compacted INTEGER NOT NULL,                         -- erased, when the last whole move began
-        wiped INTEGER NOT NULL                              -- compacted, when the WAL was last cut off and synced
-    ) STRICT;
-    INSERT INTO wipe_progress VALUES (1, 0, 0, NULL, 0, 0);
-    "
-    ),
-    concat!(
+/// Leases.
+fn to_2(connection: &Connection) -> Result<(), StoreError> {
+    let statements = concat!(
         lease_column!("process_a"),
         lease_column!("process_b"),
         r"
@@ -125,47 +48,55 @@ pub(crate) const UPGRADES: [&str; 2] = [
     ) STRICT;
     INSERT INTO wipe_progress SELECT * FROM kept;
     DROP TABLE kept;
-
-    -- For people: SELECT * FROM process_overview;
-    DROP VIEW IF EXISTS process_overview;
-    CREATE VIEW process_overview AS
-    SELECT
-        lower(substr(request_id, 1, 8) || '-' || substr(request_id, 9, 4) || '-' || substr(request_id, 13, 4)
-            || '-' || substr(request_id, 17, 4) || '-' || substr(request_id, 21)) AS request_id,
-        pipeline,
-        CASE status WHEN 0 THEN 'ongoing' WHEN 1 THEN 'complete' WHEN 2 THEN 'failed' ELSE 'cancelled' END
-            AS status,
-        rtrim(replace(replace(replace(replace(replace(replace(states,
-            '0', 'pending, '), '1', 'running, '), '2', 'complete, '), '3', 'failed, '), '4', 'skipped, '),
-            '5', 'cancelled, '), ', ') AS modules,
-        lower(substr(file_id, 1, 8) || '-' || substr(file_id, 9, 4) || '-' || substr(file_id, 13, 4)
-            || '-' || substr(file_id, 17, 4) || '-' || substr(file_id, 21)) AS file_id,
-        directory,
-        strftime('%Y-%m-%d %H:%M:%fZ', created_at / 1e6, 'unixepoch') AS created_at,
-        strftime('%Y-%m-%d %H:%M:%fZ', updated_at / 1e6, 'unixepoch') AS updated_at,
-        strftime('%Y-%m-%d %H:%M:%fZ', settled_at / 1e6, 'unixepoch') AS settled_at,
-        strftime('%Y-%m-%d %H:%M:%fZ', expires_at / 1e6, 'unixepoch') AS expires_at,
-        strftime('%Y-%m-%d %H:%M:%fZ', leased_until / 1e6, 'unixepoch') AS leased_until
-    FROM (
-        SELECT hex(request_id) AS request_id, pipeline, status, states, hex(file_id) AS file_id, directory,
-            created_at, updated_at, settled_at, expires_at, leased_until FROM process_a
-        UNION ALL
-        SELECT hex(request_id), pipeline, status, states, hex(file_id), directory,
-            created_at, updated_at, settled_at, expires_at, leased_until FROM process_b
-    );
     "
-    ),
-];
+    );
+    connection.execute_batch(statements).map_err(store_error)
+}
 
-/// The schema version that this library reads and writes.
-pub(crate) const SCHEMA_VERSION: i32 = 2;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_upgrades_lead_to_the_schema_version() {
-        assert_eq!(UPGRADES.len(), usize::try_from(SCHEMA_VERSION).unwrap());
+/// Rows of about half the size: what stands in a column is no longer in the record too, and what no index
+/// needs has no column.
+fn to_3(connection: &Connection) -> Result<(), StoreError> {
+    let run = |statements: &str| connection.execute_batch(statements).map_err(store_error);
+    // Otherwise SQLite renames nothing in a file that has a view it cannot read.
+    run("PRAGMA legacy_alter_table = ON; DROP VIEW IF EXISTS process_overview;")?;
+    for table in ["process_a", "process_b"] {
+        run(&format!("ALTER TABLE {table} RENAME TO old_{table}"))?;
+        for index in [
+            "id",
+            "status",
+            "pipeline",
+            "file",
+            "directory",
+            "settling",
+            "expiry",
+            "lease",
+        ] {
+            run(&format!("DROP INDEX {table}_by_{index}"))?;
+        }
     }
+    run(TABLES)?;
+    for (old, table) in [("old_process_a", Table::A), ("old_process_b", Table::B)] {
+        copy(connection, old, table)?;
+        run(&format!("DROP TABLE {old}"))?;
+    }
+    run(OVERVIEW)?;
+    run("PRAGMA legacy_alter_table = OFF")
+}
+
+/// Copies the rows of a table of version 2.
+fn copy(connection: &Connection, old: &str, table: Table) -> Result<(), StoreError> {
+    let records = format!("SELECT request_id, record FROM {old} ORDER BY row");
+    let mut records = connection.prepare(&records).map_err(store_error)?;
+    let mut records = records.query([]).map_err(store_error)?;
+    let mut body = Vec::new();
+    while let Some(row) = records.next().map_err(store_error)? {
+        let process = Process::from_record(rows::blob(row, 1)?)?;
+        if rows::id_bytes(process.request_id()) != *rows::blob(row, 0)? {
+            return Err(corrupt("a record belongs to another id than its row"));
+        }
+        body.clear();
+        process.to_body(&mut body);
+        rows::insert(connection, table, &process, &body)?;
+    }
+    Ok(())
 }

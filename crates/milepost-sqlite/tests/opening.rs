@@ -272,7 +272,7 @@ fn what_a_removed_database_has_left_behind_is_not_taken_into_a_new_one() {
             foreign_connection(&gone.path())
         };
         let left_over = if suffix == "-wal" {
-            "UPDATE process_a SET states = '1'"
+            "UPDATE process_a SET pipeline = 'y'"
         } else {
             // Too many changed pages for the cache, so that the journal is hot.
             "PRAGMA journal_mode = DELETE; PRAGMA cache_size = 2; BEGIN; UPDATE process_a SET pipeline = 'x'"

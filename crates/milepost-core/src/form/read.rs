@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     AttemptForm, ClaimEndForm, ClaimForm, EndForm, FileForm, Form, ModuleForm, OutcomeForm,
-    StateForm, WishForm,
+    ProgressForm, StateForm, TagForm, WishForm,
 };
 use crate::claim::{CancelRequest, Claim, ClaimEnd};
 use crate::file::{File, FileText, Tag};
@@ -48,7 +48,7 @@ impl<T> Form<'_, T> {
                 revision: self.revision,
             },
             run: self.run,
-            file: self.file.into_file(),
+            file: self.file.into_file()?,
             created_at: time(self.created_at)?,
             updated_at: time(self.updated_at)?,
             expires_at: self.expires_at.map(&time).transpose()?,
@@ -81,19 +81,43 @@ impl<T> Form<'_, T> {
 }
 
 impl FileForm<'_> {
-    fn into_file(self) -> File {
-        File::from_text(FileText {
+    fn into_file(self) -> Result<File, laws::Broken> {
+        let text = FileText {
             id: self.id,
-            name: self.name.into(),
-            directory: self.directory.into(),
-            tags: self
-                .tags
-                .iter()
-                .map(|tag| Tag::new(&tag.name, &tag.value))
-                .collect(),
-            description: self.description.map(|text| text.0.into()),
             generated: self.generated,
-        })
+            name: &self.name,
+            directory: &self.directory,
+            description: self.description.as_ref().map(|text| &*text.0),
+        };
+        let tags = self.tags.iter().map(TagForm::to_tag).collect();
+        File::new(text, tags).map_err(|_| BAD_FILE)
+    }
+}
+
+/// What is said of a file whose texts are too long, or hold what they may not.
+pub(crate) const BAD_FILE: laws::Broken = "a file's texts must be within their limits";
+
+impl TagForm<'_> {
+    pub(crate) fn to_tag(&self) -> Tag {
+        Tag::new(&self.name, &self.value)
+    }
+}
+
+impl<T> ProgressForm<'_, T> {
+    pub(crate) fn into_standing(
+        self,
+        time: impl Fn(T) -> Result<DateTime<Utc>, laws::Broken>,
+    ) -> Result<Box<Standing>, laws::Broken> {
+        let progress = Progress {
+            done: self.done,
+            total: self.total,
+            unit: self.unit.map(|text| text.0.into()),
+            message: self.message.map(|text| text.0.into()),
+        };
+        Ok(Box::new(Standing {
+            progress,
+            at: time(self.at)?,
+        }))
     }
 }
 
@@ -131,18 +155,7 @@ impl<T> ModuleForm<'_, T> {
                 at: time(at)?,
             },
         };
-        let progress = self.progress.map(|form| {
-            let progress = Progress {
-                done: form.done,
-                total: form.total,
-                unit: form.unit.map(|text| text.0.into()),
-                message: form.message.map(|text| text.0.into()),
-            };
-            Ok::<_, laws::Broken>(Box::new(Standing {
-                progress,
-                at: time(form.at)?,
-            }))
-        });
+        let progress = self.progress.map(|form| form.into_standing(time));
         let attempts = self
             .attempts
             .into_iter()
@@ -158,7 +171,7 @@ impl<T> ModuleForm<'_, T> {
 }
 
 impl<T> AttemptForm<'_, T> {
-    fn into_attempt(
+    pub(crate) fn into_attempt(
         self,
         time: &impl Fn(T) -> Result<DateTime<Utc>, laws::Broken>,
     ) -> Result<Attempt, laws::Broken> {
@@ -179,7 +192,7 @@ impl<T> AttemptForm<'_, T> {
 }
 
 impl<T> ClaimForm<'_, T> {
-    fn into_claim(
+    pub(crate) fn into_claim(
         self,
         time: &impl Fn(T) -> Result<DateTime<Utc>, laws::Broken>,
     ) -> Result<Box<Claim>, laws::Broken> {
@@ -201,7 +214,7 @@ impl<T> ClaimForm<'_, T> {
 }
 
 impl<T> WishForm<'_, T> {
-    fn into_request(
+    pub(crate) fn into_request(
         self,
         time: &impl Fn(T) -> Result<DateTime<Utc>, laws::Broken>,
     ) -> Result<Box<CancelRequest>, laws::Broken> {
