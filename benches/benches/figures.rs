@@ -1,111 +1,57 @@
 //! Prints how fast milepost is beside hand-written code, on the same settings, in the same run.
+//!
+//! ```text
+//! cargo bench -p milepost-benches --bench figures -- [--quick] [--markdown] [--save] [part of a figure's name]..
+//! ```
+//!
+//! `--quick` measures on small files, briefly; `--markdown` prints the table for a document once more; `--save` keeps it
+//! in `results/`. What is done for each figure stands in `src/figures/`.
 
-use std::error::Error;
-use std::sync::Arc;
-use std::time::Instant;
+use std::env;
+use std::path::Path;
 
-use milepost_benches::baseline::{
-    Begin, MODULES, ModuleState, Op, Status, Step, Store, Synchronous, new_id, now,
-};
+use milepost_benches::child;
+use milepost_benches::figures::{measure, serve};
+use milepost_benches::rounds::Outcome;
+use milepost_benches::run::{Run, Scale};
+use milepost_benches::save::{save, settings};
+use milepost_benches::table::Table;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Outcome<()> {
+    if let Some(task) = child::task() {
+        return serve(&task);
+    }
+    let (flags, wanted) = env::args()
+        .skip(1)
+        .partition::<Vec<_>, _>(|argument| argument.starts_with("--"));
+    let has = |flag: &str| flags.iter().any(|given| given == flag);
+    if let Some(unknown) = flags.iter().find(|flag| !FLAGS.contains(&flag.as_str())) {
+        return Err(format!("{unknown} is none of {FLAGS:?}").into());
+    }
+    let scale = match (has("--bench"), has("--quick")) {
+        // `cargo bench` passes `--bench`; `cargo test --benches` does not, and wants to see it run.
+        (false, _) => Scale::BRIEF,
+        (true, true) => Scale::QUICK,
+        (true, false) => Scale::FULL,
+    };
+    // On the disk that is built on, for a file in memory is synced at no cost.
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    for (name, synchronous, fill) in [
-        ("FULL", Synchronous::Full, 100_000),
-        ("NORMAL", Synchronous::Normal, 100_000),
-    ] {
-        let store = Store::open(&directory.path().join(name), synchronous)?;
-        let (pipeline, file): (Arc<str>, Arc<str>) =
-            (Arc::from("bench"), Arc::from("x".repeat(90)));
-        let begin = || Begin {
-            id: new_id(),
-            pipeline: Arc::clone(&pipeline),
-            file: Arc::clone(&file),
-            at: now(),
-            expires_at: None,
-        };
-        for _ in 0..fill / 1000 {
-            let mut ops = Vec::new();
-            for _ in 0..1000 {
-                let begin = begin();
-                let id = begin.id;
-                ops.push(Op::Begin(begin));
-                for module in 0..MODULES {
-                    ops.push(Op::Advance(Step {
-                        id,
-                        module,
-                        to: ModuleState::Complete,
-                        at: now(),
-                    }));
-                }
-            }
-            assert!(store.batch(&ops)?.iter().all(Result::is_ok));
-        }
-        assert_eq!(store.counts()?, [(Status::Complete, fill)]);
-        println!("{name} {} bytes a process", store.bytes()? / fill);
-        for threads in [1, 8, 32, 256] {
-            let live = 1024 / threads;
-            let began = Instant::now();
-            let seconds = 3;
-            let ops = std::thread::scope(|scope| {
-                let threads = (0..threads)
-                    .map(|_| {
-                        let (store, begin) = (&store, &begin);
-                        scope.spawn(move || -> Result<usize, Arc<rusqlite::Error>> {
-                            let mut lives: Vec<(uuid::Uuid, usize)> =
-                                vec![(uuid::Uuid::nil(), 8); live];
-                            let mut done = 0;
-                            while began.elapsed().as_secs() < seconds {
-                                for (id, step) in &mut lives {
-                                    if *step == 8 {
-                                        let begin = begin();
-                                        (*id, *step) = (begin.id, 0);
-                                        assert!(store.begin(begin)?.is_ok());
-                                    } else {
-                                        let to = if *step % 2 == 0 {
-                                            ModuleState::Running
-                                        } else {
-                                            ModuleState::Complete
-                                        };
-                                        assert!(
-                                            store
-                                                .advance(Step {
-                                                    id: *id,
-                                                    module: *step / 2,
-                                                    to,
-                                                    at: now()
-                                                })?
-                                                .is_ok()
-                                        );
-                                        *step += 1;
-                                    }
-                                    done += 1;
-                                    if began.elapsed().as_secs() >= seconds {
-                                        break;
-                                    }
-                                }
-                            }
-                            Ok(done)
-                        })
-                    })
-                    .collect::<Vec<_>>();
-                threads
-                    .into_iter()
-                    .map(|thread| {
-                        thread
-                            .join()
-                            .map(|done| done.unwrap_or_default())
-                            .unwrap_or_default()
-                    })
-                    .sum::<usize>()
-            });
-            let rate = ops as f64 / began.elapsed().as_secs_f64();
-            let wal = std::fs::metadata(directory.path().join(format!("{name}-wal")))?.len();
-            println!(
-                "{name} {threads} threads {rate:.0} ops/s, wal {} KiB",
-                wal / 1024
-            );
-        }
+    let mut run = Run::new(scale, directory.path().to_path_buf(), wanted);
+    let settings = settings(&run);
+    for line in &settings {
+        println!("{line}");
+    }
+    Table::print_heads();
+    measure(&mut run)?;
+    let table = run.into_table();
+    if has("--markdown") {
+        println!("\n{}", table.markdown());
+    }
+    if has("--save") {
+        let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
+        println!("kept in {}", save(&table, &settings, &results)?.display());
     }
     Ok(())
 }
+
+const FLAGS: [&str; 4] = ["--bench", "--quick", "--markdown", "--save"];

@@ -113,7 +113,9 @@ impl Slot {
     /// Waits for an answer; none if the caller is to commit itself.
     fn wait(&self) -> Option<Answer> {
         loop {
-            match std::mem::replace(&mut *lock(&self.turn), Turn::Waits) {
+            // A statement of its own, for in a `match` the lock would be held while parked.
+            let turn = std::mem::replace(&mut *lock(&self.turn), Turn::Waits);
+            match turn {
                 Turn::Has(answer) => return Some(answer),
                 Turn::Leads => return None,
                 Turn::Waits => thread::park(),

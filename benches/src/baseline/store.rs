@@ -159,3 +159,85 @@ impl Drop for Store {
         lock(&self.readers).clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::baseline::{MODULES, ModuleState, new_id, now};
+
+    fn begin(id: Uuid, expires_at: Option<i64>) -> Begin {
+        Begin {
+            id,
+            pipeline: Arc::from("tests"),
+            file: Arc::from("a file"),
+            at: now(),
+            expires_at,
+        }
+    }
+
+    fn live(store: &Store) -> Result<(), Failure> {
+        let id = new_id();
+        assert_eq!(store.begin(begin(id, None))?, Ok(Applied::Begun));
+        for module in 0..MODULES {
+            for to in [ModuleState::Running, ModuleState::Complete] {
+                let step = Step {
+                    id,
+                    module,
+                    to,
+                    at: now(),
+                };
+                assert!(store.advance(step)?.is_ok());
+            }
+        }
+        let found = store.status(id)?.unwrap();
+        assert_eq!((found.id, found.status), (id, Status::Complete));
+        Ok(())
+    }
+
+    #[test]
+    fn what_many_threads_write_is_all_there_and_the_wal_is_gone_in_the_end() {
+        let directory = tempfile::tempdir().unwrap();
+        for synchronous in [Synchronous::Full, Synchronous::Normal] {
+            let path = directory.path().join(format!("{synchronous:?}"));
+            let store = Store::open(&path, synchronous).unwrap();
+            thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| (0..20).try_for_each(|_| live(&store)).unwrap());
+                }
+            });
+            assert_eq!(store.counts().unwrap(), [(Status::Complete, 160)]);
+            drop(store);
+            assert!(path.exists());
+            assert!(
+                !directory
+                    .path()
+                    .join(format!("{synchronous:?}-wal"))
+                    .exists()
+            );
+        }
+    }
+
+    #[test]
+    fn pages_go_on_where_the_last_ended_and_a_purge_takes_what_has_expired() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("file"), Synchronous::Normal).unwrap();
+        let ops = (0..1200).map(|n| {
+            let expiry = (n % 2 == 0).then(|| now() - 1);
+            Op::Begin(begin(new_id(), expiry))
+        });
+        store.batch(&ops.collect::<Vec<_>>()).unwrap();
+        let page = |after| store.page("tests", Status::Ongoing, 50, after).unwrap();
+        let first = page(None);
+        let second = page(first.last().map(|last| (last.created_at, last.id)));
+        let places = first
+            .iter()
+            .chain(&second)
+            .map(|one| (one.created_at, one.id));
+        assert!(places.clone().is_sorted_by(|one, next| one > next));
+        assert_eq!(places.count(), 100);
+        assert_eq!(store.purge(now()).unwrap(), 600);
+        assert_eq!(store.counts().unwrap(), [(Status::Ongoing, 600)]);
+    }
+}
