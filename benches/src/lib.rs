@@ -3,3 +3,14 @@
 //! `cargo bench -p milepost-benches` prints them: see `README.md`.
 
 pub mod baseline;
+pub mod by_hand;
+pub mod child;
+pub mod figures;
+pub mod ours;
+pub mod proc;
+pub mod rounds;
+pub mod run;
+pub mod save;
+pub mod table;
+pub mod waits;
+pub mod workload;
