@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod batch;
+mod checkpoints;
 mod config;
 mod connection;
 mod count;
@@ -32,8 +33,9 @@ use milepost_core::{
 };
 use rusqlite::Connection;
 
+use crate::checkpoints::Checkpoints;
 pub use crate::config::{Durability, SqliteConfig};
-use crate::connection::{run, synchronous};
+use crate::connection::{leave_checkpoints_to_others, run, synchronous};
 use crate::error::store_error;
 use crate::memo::Memo;
 use crate::path::TheFile;
@@ -90,7 +92,9 @@ use crate::transaction::Writes;
 pub struct SqliteStore {
     config: SqliteConfig,
     /// None: in memory.
-    file: Option<TheFile>,
+    file: Option<Arc<TheFile>>,
+    /// Ends before the connections are closed. None: on the commit.
+    checkpoints: Option<Checkpoints>,
     /// Closed before the writer, so that the writer closes the file for good.
     readers: Pool,
     writer: Pool,
@@ -124,7 +128,7 @@ impl SqliteStore {
             create_if_missing: false,
             ..config
         };
-        Ok(SqliteStore::over(config, Some(file), writer))
+        SqliteStore::over(config, Some(Arc::new(file)), writer)
     }
 
     /// A database in memory, which is gone when the store is dropped: for tests of what is to run on a
@@ -133,11 +137,22 @@ impl SqliteStore {
         library::check()?;
         let config = SqliteConfig::new(":memory:");
         let writer = open::open_memory(&config)?;
-        Ok(SqliteStore::over(config, None, writer))
+        SqliteStore::over(config, None, writer)
     }
 
-    fn over(config: SqliteConfig, file: Option<TheFile>, writer: Connection) -> Self {
-        SqliteStore {
+    fn over(
+        config: SqliteConfig,
+        file: Option<Arc<TheFile>>,
+        writer: Connection,
+    ) -> Result<Self, StoreError> {
+        let checkpoints = match (&file, config.durability) {
+            (Some(file), Durability::Normal) => Checkpoints::start(file, &config),
+            (None, _) | (_, Durability::Full) => None,
+        };
+        if checkpoints.is_some() {
+            leave_checkpoints_to_others(&writer)?;
+        }
+        Ok(SqliteStore {
             readers: Pool::new(config.readers.max(1), None),
             writer: Pool::new(1, Some(writer)),
             group: GroupCommit::new(),
@@ -146,7 +161,8 @@ impl SqliteStore {
             opened_by: std::process::id(),
             config,
             file,
-        }
+            checkpoints,
+        })
     }
 
     fn config(&self) -> &SqliteConfig {
@@ -181,6 +197,9 @@ impl SqliteStore {
         file.check()?;
         self.writer.take(deadline, || {
             let writer = open::open_file(file.path(), &self.config, deadline)?;
+            if self.checkpoints.is_some() {
+                leave_checkpoints_to_others(&writer)?;
+            }
             file.check().map(|()| writer)
         })
     }
@@ -207,7 +226,15 @@ impl SqliteStore {
         // If it fails, giving the connection back rolls back.
         let value = work(&transaction.writer)?;
         transaction.commit()?;
+        self.note_written(PAGES_OF_CHORES);
         Ok(value)
+    }
+
+    /// Notes that so many ops, or as much work, were committed.
+    fn note_written(&self, ops: usize) {
+        if let Some(checkpoints) = &self.checkpoints {
+            checkpoints.note(ops);
+        }
     }
 
     /// A write transaction whose commit is synced whatever the durability.
@@ -252,6 +279,9 @@ impl SqliteStore {
         })
     }
 }
+
+/// About how many pages a step of a purge or a wipe writes.
+const PAGES_OF_CHORES: usize = 200;
 
 /// The same error, saying which file it is about.
 fn name_path(error: &StoreError, path: &Path) -> StoreError {
@@ -319,6 +349,9 @@ impl Drop for SqliteStore {
             // Closing them in the child could cut off the WAL that the parent is writing.
             self.readers.forget();
             self.writer.forget();
+            if let Some(checkpoints) = &mut self.checkpoints {
+                checkpoints.forget();
+            }
         }
     }
 }

@@ -184,8 +184,12 @@ impl Drop for Lent<'_> {
             Some(connection) => state.idle.push(connection),
             None => state.open -= 1,
         }
+        let somebody_waits = state.waiting > 0;
         drop(state);
-        self.pool.returned.notify_one();
+        // Asked first, because ringing costs a system call even if nobody hears it.
+        if somebody_waits {
+            self.pool.returned.notify_one();
+        }
     }
 }
 

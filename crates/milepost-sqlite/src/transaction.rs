@@ -15,6 +15,8 @@ pub(crate) struct WriteTransaction<'s> {
     store: &'s SqliteStore,
     pub(crate) writer: Lent<'s>,
     deadline: Deadline,
+    /// How many ops it has applied.
+    ops: usize,
 }
 
 /// Where write transactions come from.
@@ -34,6 +36,7 @@ impl<'s> Transactions for Writes<'s> {
             store: self.0,
             writer,
             deadline,
+            ops: 0,
         })
     }
 }
@@ -44,20 +47,22 @@ impl Transaction for WriteTransaction<'_> {
     }
 
     fn apply_apart(&mut self, ops: &[Op]) -> Result<Result<Vec<Verdict>, StoreError>, StoreError> {
-        let run = |statement| run(&self.writer, statement).map_err(store_error);
-        run(sql::SAVEPOINT)?;
+        self.run(sql::SAVEPOINT)?;
         let answer = self.apply_batch(ops);
         if answer.is_err() {
             // On some errors SQLite itself rolls the whole transaction back: then this fails.
-            run(sql::ROLLBACK_BATCH)?;
+            self.run(sql::ROLLBACK_BATCH)?;
         }
-        run(sql::RELEASE)?;
+        self.run(sql::RELEASE)?;
         Ok(answer)
     }
 
     fn commit(self) -> Result<(), StoreError> {
         match self.deadline.retry(|| run(&self.writer, sql::COMMIT)) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.store.note_written(self.ops);
+                Ok(())
+            }
             // Nothing was committed: the transaction is still open, and is rolled back.
             Err(error) if error.is_busy() => Err(store_error(error)),
             Err(error) => {
@@ -69,7 +74,12 @@ impl Transaction for WriteTransaction<'_> {
 }
 
 impl WriteTransaction<'_> {
-    fn apply_batch(&self, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
+    fn run(&self, statement: &str) -> Result<(), StoreError> {
+        run(&self.writer, statement).map_err(store_error)
+    }
+
+    fn apply_batch(&mut self, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
+        self.ops += ops.len();
         // Only whoever holds the write lock comes here, so nobody waits.
         let mut memo = self
             .store

@@ -7,8 +7,11 @@ use crate::error::{corrupt, store_error};
 use crate::rows::{self, Table};
 use crate::schema::{OVERVIEW, TABLES};
 
-/// Brings a file from the version that counts its place, from 1, to the next, within a transaction.
-pub(crate) const UPGRADES: [fn(&Connection) -> Result<(), StoreError>; 2] = [to_2, to_3];
+/// Brings a file to the next version, within a transaction.
+type Upgrade = fn(&Connection) -> Result<(), StoreError>;
+
+/// From version 1 on.
+pub(crate) const UPGRADES: [Upgrade; 2] = [to_2, to_3];
 
 /// When a row's lease runs out: there while it is ongoing under a claim that nobody has ended.
 macro_rules! lease_column {
