@@ -29,6 +29,7 @@ async fn main() -> Outcome<()> {
         Work::CreateWaiting => return Err("only measured with headgate, which counts them".into()),
         Work::Status => status(&task, &file).await?,
         Work::Run => run(&task).await?,
+        Work::RunTogether => return Err("only measured with effectum, which can be told so".into()),
     };
     println!("{figure}");
     Ok(())

@@ -27,7 +27,9 @@ async fn main() -> Outcome<()> {
         Work::CreateMany => create_many(&task, &file).await?,
         Work::Advance => advance(&task, &file).await?,
         Work::Status => status(&task, &file).await?,
-        Work::Run => run(&task).await?,
+        // Whenever there is room, which is so unless it is told something else.
+        Work::Run => run(&task, task.clients).await?,
+        Work::RunTogether => run(&task, 1).await?,
     };
     println!("{figure}");
     Ok(())
@@ -172,8 +174,9 @@ async fn advance(task: &Task, file: &Path) -> Outcome<Figure> {
     Ok(figure)
 }
 
-/// Jobs that wait are run to their end by one worker that runs as many at once as there are clients.
-async fn run(task: &Task) -> Outcome<Figure> {
+/// Jobs that wait are run to their end by one worker that runs as many at once as there are clients, and that
+/// asks for more when fewer than `refill` are running.
+async fn run(task: &Task, refill: usize) -> Outcome<Figure> {
     async fn nothing(_: RunningJob, (): ()) -> Result<(), Error> {
         Ok(())
     }
@@ -186,6 +189,7 @@ async fn run(task: &Task) -> Outcome<Figure> {
         let began = Instant::now();
         let worker = Worker::builder(&queue, ())
             .max_concurrency(u16::try_from(task.clients)?)
+            .min_concurrency(u16::try_from(refill)?)
             .jobs([JobRunner::builder("job", nothing).build()])
             .build()
             .await?;

@@ -37,6 +37,7 @@ async fn main() -> Outcome<()> {
         Work::Advance => advance(&task, &file).await?,
         Work::Status => status(&task, &file).await?,
         Work::Run => run(&task).await?,
+        Work::RunTogether => return Err("only measured with effectum, which can be told so".into()),
     };
     println!("{figure}");
     Ok(())

@@ -48,17 +48,20 @@ pub enum Work {
     Status,
     /// A submitted job is taken up and completed; what it does is nothing.
     Run,
+    /// The same, with a worker that takes up as many as it may run only when none is left to it.
+    RunTogether,
 }
 
 impl Work {
     /// Every work that has a figure, in the order of the table.
-    pub const FIGURES: [Work; 6] = [
+    pub const FIGURES: [Work; 7] = [
         Work::Create,
         Work::CreateMany,
         Work::CreateWaiting,
         Work::Advance,
         Work::Status,
         Work::Run,
+        Work::RunTogether,
     ];
 
     /// The word for it on the command line.
@@ -72,6 +75,7 @@ impl Work {
             Work::Advance => "advance",
             Work::Status => "status",
             Work::Run => "run",
+            Work::RunTogether => "run-together",
         }
     }
 }

@@ -25,7 +25,7 @@ fn main() -> Outcome<()> {
         Work::CreateMany => create_many(&task, &file)?,
         Work::Advance => advance(&task, &file)?,
         Work::Status => status(&task, &file)?,
-        Work::Run => run(&task)?,
+        Work::Run | Work::RunTogether => run(&task)?,
     };
     println!("{figure}");
     Ok(())

@@ -43,7 +43,7 @@ const fn not_by_hand(peer: &'static str, work: Work, clients: usize) -> Row {
     }
 }
 
-const ROWS: [Row; 27] = [
+const ROWS: [Row; 28] = [
     row("effectum", Work::Create, 1, 4.0),
     row("effectum", Work::Create, 8, 3.5),
     row("effectum", Work::CreateMany, 1, 2.6),
@@ -53,6 +53,7 @@ const ROWS: [Row; 27] = [
     row("effectum", Work::Status, 8, 16.0),
     not_by_hand("effectum", Work::Run, 1),
     row("effectum", Work::Run, 8, 4.0),
+    not_by_hand("effectum", Work::RunTogether, 8),
     row("apalis", Work::Create, 1, 2.3),
     row("apalis", Work::Create, 8, 7.7),
     row("apalis", Work::CreateMany, 1, 5.0),
@@ -213,6 +214,7 @@ fn words(work: Work) -> &'static str {
         Work::Advance => "advance",
         Work::Status => "status by id",
         Work::Run => "run a job",
+        Work::RunTogether => "run a job, taken up in eights",
     }
 }
 
