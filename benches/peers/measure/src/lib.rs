@@ -32,7 +32,6 @@ pub const JOBS: usize = 1_000;
 
 /// What is measured. Each program does it with its library's own calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "every program matches all of it")]
 pub enum Work {
     /// Nothing: what the connections are set to is printed.
     Durability,
