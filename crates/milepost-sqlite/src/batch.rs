@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use crate::connection::run;
 use crate::error::store_error;
 use crate::memo::{Known, Memo};
-use crate::rows::{self, Home, LastTable, Table};
+use crate::rows::{Found, Home, LastTable, Rows, Table};
 use crate::sql;
 
 /// Processes of one batch are held until their bytes pass this; then they are written, and read again if
@@ -27,7 +27,7 @@ pub(crate) fn apply(
 ) -> Result<Vec<Verdict>, StoreError> {
     let mut batch = Batch {
         connection,
-        last,
+        rows: Rows::new(connection, last),
         memo,
         held: Vec::with_capacity(ops.len().min(1024)),
         places: HashMap::new(),
@@ -44,7 +44,7 @@ pub(crate) fn apply(
 
 struct Batch<'c> {
     connection: &'c Connection,
-    last: &'c LastTable,
+    rows: Rows<'c>,
     memo: &'c mut Memo,
     /// The processes that the batch has come upon, in the order in which it did: new rows then go into the
     /// indexes in the order of their ids.
@@ -103,19 +103,19 @@ impl Stored {
     /// Writes the process over the stored one, touching no index that holds the same of both.
     fn replace(
         &self,
-        connection: &Connection,
+        rows: &mut Rows<'_>,
         process: &Process,
         body: &[u8],
     ) -> Result<(), StoreError> {
         let home = self.home;
         if self.is_erased_by(process) || self.expires_at != process.expires_at() {
-            rows::replace(connection, home, process, body)
+            rows.replace(home, process, body)
         } else if self.status != process.status() || self.settled_at != process.settled_at() {
-            rows::settle(connection, home, process, body)
+            rows.settle(home, process, body)
         } else if self.leased_until != process.leased_until() {
-            rows::lease(connection, home, process, body)
+            rows.lease(home, process, body)
         } else {
-            rows::advance(connection, home, body)
+            rows.advance(home, body)
         }
     }
 }
@@ -128,7 +128,7 @@ impl Batch<'_> {
         let place = match self.places.entry(op.id) {
             Entry::Occupied(place) => *place.get(),
             Entry::Vacant(vacant) => {
-                let held = hold(self.connection, self.last, self.memo, op.id)?;
+                let held = hold(&mut self.rows, self.memo, op.id)?;
                 self.bytes += held.body.len();
                 self.held.push(held);
                 *vacant.insert(self.held.len() - 1)
@@ -153,15 +153,15 @@ impl Batch<'_> {
                 match (&held.stored, &held.slot) {
                     (None, Some(process)) => {
                         let table = current_table(self.connection)?;
-                        rows::insert(self.connection, table, process, &held.body)?;
+                        self.rows.insert(table, process, &held.body)?;
                     }
                     (Some(stored), Some(process)) => {
                         self.erased |= stored.is_erased_by(process);
-                        stored.replace(self.connection, process, &held.body)?;
+                        stored.replace(&mut self.rows, process, &held.body)?;
                     }
                     (Some(stored), None) => {
                         self.erased = true;
-                        rows::delete(self.connection, stored.home)?;
+                        self.rows.delete(stored.home)?;
                     }
                     // Begun and erased within the batch: the file never had it.
                     (None, None) => {}
@@ -180,34 +180,39 @@ impl Batch<'_> {
     }
 }
 
-/// Reads what is stored of an id. Decoding is spared if the very same bytes were decoded before.
-fn hold(
-    connection: &Connection,
-    last: &LastTable,
-    memo: &mut Memo,
-    id: RequestId,
-) -> Result<Held, StoreError> {
-    let known = memo.take(id);
-    let held = rows::find(connection, last, id, |found| {
-        let Known { process, body } = match known {
-            Some(known) if known.is(&found) => known,
-            _ => Known::read(id, &found)?,
-        };
-        Ok(Held {
+/// Reads what is stored of an id. Decoding is spared if the very same body was decoded before.
+fn hold(rows: &mut Rows<'_>, memo: &mut Memo, id: RequestId) -> Result<Held, StoreError> {
+    if let Some(Known { process, body }) = memo.take(id)
+        && let Some(home) = rows.find_body(id, &body)?
+    {
+        return Ok(Held::stored(id, home, process, body));
+    }
+    Ok(match rows.find(id)? {
+        Some(Found {
+            home,
+            process,
+            body,
+        }) => Held::stored(id, home, process, body),
+        None => Held {
             id,
-            stored: Some(Stored::new(found.home, &process)),
+            stored: None,
+            slot: None,
+            body: Vec::new(),
+            changed: false,
+        },
+    })
+}
+
+impl Held {
+    fn stored(id: RequestId, home: Home, process: Arc<Process>, body: Vec<u8>) -> Self {
+        Held {
+            id,
+            stored: Some(Stored::new(home, &process)),
             slot: Some(process),
             body,
             changed: false,
-        })
-    })?;
-    Ok(held.unwrap_or(Held {
-        id,
-        stored: None,
-        slot: None,
-        body: Vec::new(),
-        changed: false,
-    }))
+        }
+    }
 }
 
 /// The table that takes new rows.

@@ -5,16 +5,21 @@ use std::ops::ControlFlow;
 use milepost_core::{Counts, Filter, OverallStatus, StoreError, Term, limits};
 use rusqlite::{Connection, ToSql};
 
+use crate::columns::{self, micros};
 use crate::error::store_error;
-use crate::rows::{self, Home, Table, micros};
+use crate::rows::{Home, LastTable, Rows, Table};
 use crate::source::Source;
 use crate::sql;
 
 /// Counts within the read transaction that `connection` is in.
-pub(crate) fn count(connection: &Connection, filter: &Filter) -> Result<Counts, StoreError> {
+pub(crate) fn count(
+    connection: &Connection,
+    last: &LastTable,
+    filter: &Filter,
+) -> Result<Counts, StoreError> {
     match Grouped::of(filter) {
         Some(grouped) => grouped.count(connection, filter),
-        None => one_by_one(connection, filter),
+        None => one_by_one(connection, last, filter),
     }
 }
 
@@ -47,7 +52,7 @@ impl<'f> Grouped<'f> {
                     .map_err(store_error)?;
                 let mut rows = statement.query(parameters).map_err(store_error)?;
                 while let Some(row) = rows.next().map_err(store_error)? {
-                    let status = rows::status(row.get(0).map_err(store_error)?)?;
+                    let status = columns::status(row.get(0).map_err(store_error)?)?;
                     let count = row.get::<_, i64>(1).map_err(store_error)?.unsigned_abs();
                     let group = &mut groups[usize::from(status.code())];
                     *group = if expired {
@@ -102,7 +107,12 @@ impl<'f> Grouped<'f> {
 }
 
 /// Judges each row, by its columns if the indexes hold all that is asked, and else by its record.
-fn one_by_one(connection: &Connection, filter: &Filter) -> Result<Counts, StoreError> {
+fn one_by_one(
+    connection: &Connection,
+    last: &LastTable,
+    filter: &Filter,
+) -> Result<Counts, StoreError> {
+    let mut rows = Rows::new(connection, last);
     let by_columns = filter.is_indexed();
     let bound = if by_columns {
         usize::MAX
@@ -122,7 +132,7 @@ fn one_by_one(connection: &Connection, filter: &Filter) -> Result<Counts, StoreE
                     table,
                     row: scanned.row,
                 };
-                filter.matches(&*rows::record(connection, home, scanned.place.request_id)?)
+                filter.matches(&*rows.at(home, scanned.place.request_id)?)
             });
         if passes {
             counts.add(scanned.indexed.status, 1);

@@ -2,6 +2,7 @@
 
 mod batch;
 mod checkpoints;
+mod columns;
 mod config;
 mod connection;
 mod count;
@@ -40,7 +41,7 @@ use crate::error::store_error;
 use crate::memo::Memo;
 use crate::path::TheFile;
 use crate::pool::{Deadline, Lent, Pool, begin};
-use crate::rows::LastTable;
+use crate::rows::{LastTable, Rows};
 use crate::transaction::Writes;
 
 /// Keeps processes in one SQLite file, shared by any number of threads and OS processes of one machine.
@@ -304,34 +305,40 @@ impl StatusStore for SqliteStore {
         // One statement is a snapshot of its own.
         let deadline = self.deadline();
         let reader = self.reader(deadline)?;
-        deadline.retry(|| rows::load(&reader, &self.last_table, id))
+        let found = deadline.retry(|| Rows::new(&reader, &self.last_table).load_where_last(id))?;
+        drop(reader);
+        match found {
+            Some(process) => Ok(Some(process)),
+            // It is nowhere, or a wipe is moving it.
+            None => {
+                self.read_transaction(|connection| Rows::new(connection, &self.last_table).load(id))
+            }
+        }
     }
 
     fn read_many(&self, ids: &[RequestId]) -> Result<Vec<Option<Arc<Process>>>, StoreError> {
         limits::check_ids(ids)?;
         self.read_transaction(|connection| {
-            ids.iter()
-                .map(|id| rows::load(connection, &self.last_table, *id))
-                .collect()
+            let mut rows = Rows::new(connection, &self.last_table);
+            ids.iter().map(|id| rows.load(*id)).collect()
         })
     }
 
     fn versions(&self, ids: &[RequestId]) -> Result<Vec<Option<Version>>, StoreError> {
         limits::check_ids(ids)?;
         self.read_transaction(|connection| {
-            ids.iter()
-                .map(|id| rows::version(connection, *id))
-                .collect()
+            let mut rows = Rows::new(connection, &self.last_table);
+            ids.iter().map(|id| rows.version(*id)).collect()
         })
     }
 
     fn list(&self, listing: &Listing) -> Result<Found, StoreError> {
         listing.check()?;
-        self.read_transaction(|connection| list::list(connection, listing))
+        self.read_transaction(|connection| list::list(connection, &self.last_table, listing))
     }
 
     fn count(&self, filter: &Filter) -> Result<Counts, StoreError> {
-        self.read_transaction(|connection| count::count(connection, filter))
+        self.read_transaction(|connection| count::count(connection, &self.last_table, filter))
     }
 
     fn purge(&self, expired_by: DateTime<Utc>, limit: usize) -> Result<usize, StoreError> {

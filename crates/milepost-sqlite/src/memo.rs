@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use milepost_core::{Indexed, Process, RequestId, StoreError};
-
-use crate::rows::Found;
+use milepost_core::{Process, RequestId};
 
 /// How many processes are kept, and how many bytes of bodies: what a busy host has at work at a time.
 const PROCESSES: usize = 4096;
@@ -13,8 +11,9 @@ const BYTES: usize = 4 * 1024 * 1024;
 
 /// The processes that were written last, each with the bytes that it was decoded from or encoded to.
 ///
-/// Nothing is ever decided on what it remembers: a process is taken from it only if the row that was just
-/// read is, byte for byte, the one that it stands for.
+/// Nothing is ever decided on what it remembers: a process is taken from it only if the body that was just read
+/// is, byte for byte, its own. A body holds the version, of which no two states that went by one id have the
+/// same.
 #[derive(Default)]
 pub(crate) struct Memo {
     known: HashMap<RequestId, Known>,
@@ -27,22 +26,6 @@ pub(crate) struct Known {
     pub(crate) body: Vec<u8>,
 }
 
-impl Known {
-    /// Decodes what was found.
-    pub(crate) fn read(id: RequestId, found: &Found<'_>) -> Result<Self, StoreError> {
-        let process = Process::from_body(id, &found.indexed, found.body)?;
-        Ok(Known {
-            process: Arc::new(process),
-            body: found.body.to_vec(),
-        })
-    }
-
-    /// Whether decoding what was found would make the same process.
-    pub(crate) fn is(&self, found: &Found<'_>) -> bool {
-        self.body == found.body && Indexed::from(&*self.process) == found.indexed
-    }
-}
-
 impl Memo {
     /// Takes what is known of a process out.
     pub(crate) fn take(&mut self, id: RequestId) -> Option<Known> {
@@ -51,8 +34,11 @@ impl Memo {
         Some(known)
     }
 
-    /// Keeps a process, in the stead of all others if they are too many.
+    /// Keeps a process, in the stead of all others if they are too many; what has settled is not expected again.
     pub(crate) fn keep(&mut self, id: RequestId, known: Known) {
+        if known.process.is_settled() {
+            return;
+        }
         if self.known.len() >= PROCESSES || self.bytes + known.body.len() > BYTES {
             *self = Memo::default();
         }

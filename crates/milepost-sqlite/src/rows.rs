@@ -1,16 +1,12 @@
-//! Between a process and its row.
+//! The rows of processes, in either of their two tables.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chrono::{DateTime, Utc};
-use milepost_core::{
-    File, FileId, Indexed, OverallStatus, Place, Process, RequestId, StoreError, Version,
-};
-use rusqlite::types::ValueRef;
-use rusqlite::{CachedStatement, Connection, Row, ToSql, params};
-use uuid::Uuid;
+use milepost_core::{Process, RequestId, StoreError, Version};
+use rusqlite::{CachedStatement, Connection, Params, Row, params};
 
+use crate::columns::{blob, decode, id_bytes, micros, with_columns};
 use crate::error::{corrupt, store_error};
 use crate::sql;
 
@@ -55,78 +51,12 @@ pub(crate) struct Home {
     pub(crate) row: i64,
 }
 
-pub(crate) fn id_bytes(id: RequestId) -> [u8; 16] {
-    Uuid::from(id).into_bytes()
-}
-
-pub(crate) fn file_bytes(id: FileId) -> [u8; 16] {
-    Uuid::from(id).into_bytes()
-}
-
-/// A time as a column holds it.
-pub(crate) fn micros(time: DateTime<Utc>) -> i64 {
-    time.timestamp_micros()
-}
-
-fn time(micros: i64) -> Result<DateTime<Utc>, StoreError> {
-    DateTime::from_timestamp_micros(micros).ok_or(corrupt("a time is out of range"))
-}
-
-fn uuid(bytes: &[u8]) -> Result<Uuid, StoreError> {
-    Uuid::from_slice(bytes).map_err(|_| corrupt("an id has not 16 bytes"))
-}
-
-/// A row with all of a process: where it is, what its columns hold, and its body.
-pub(crate) struct Found<'r> {
-    pub(crate) home: Home,
-    pub(crate) indexed: Indexed<'r>,
-    pub(crate) body: &'r [u8],
-}
-
-impl<'r> Found<'r> {
-    /// From the columns of the `LOAD` statements.
-    fn of(table: Table, row: &'r Row<'_>) -> Result<Self, StoreError> {
-        Ok(Found {
-            home: Home {
-                table,
-                row: row.get(0).map_err(store_error)?,
-            },
-            indexed: indexed(row, 1)?,
-            body: blob(row, 9)?,
-        })
-    }
-}
-
-/// Shows the stored process of this id to `see`, if there is one. It is looked for in the table in which
-/// something was found last, and then, seen at one moment, in both.
-pub(crate) fn find<T>(
-    connection: &Connection,
-    last: &LastTable,
-    id: RequestId,
-    see: impl FnOnce(Found<'_>) -> Result<T, StoreError>,
-) -> Result<Option<T>, StoreError> {
-    let table = last.get();
-    let mut statement = prepared(connection, table.of(sql::LOAD))?;
-    let mut rows = statement.query([id_bytes(id)]).map_err(store_error)?;
-    if let Some(row) = rows.next().map_err(store_error)? {
-        return see(Found::of(table, row)?).map(Some);
-    }
-    let mut statement = prepared(connection, sql::LOAD_ANY)?;
-    let mut rows = statement.query([id_bytes(id)]).map_err(store_error)?;
-    let Some(row) = rows.next().map_err(store_error)? else {
-        return Ok(None);
-    };
-    let table = Table::from_number(row.get(10).map_err(store_error)?)?;
-    last.set(table);
-    see(Found::of(table, row)?).map(Some)
-}
-
 /// The table in which something was found last: where to look first.
 #[derive(Debug, Default)]
 pub(crate) struct LastTable(AtomicBool);
 
 impl LastTable {
-    fn get(&self) -> Table {
+    pub(crate) fn get(&self) -> Table {
         if self.0.load(Ordering::Relaxed) {
             Table::B
         } else {
@@ -134,228 +64,248 @@ impl LastTable {
         }
     }
 
-    fn set(&self, table: Table) {
+    pub(crate) fn set(&self, table: Table) {
         self.0.store(table == Table::B, Ordering::Relaxed);
     }
 }
 
-/// The stored process of this id.
-pub(crate) fn load(
-    connection: &Connection,
-    last: &LastTable,
-    id: RequestId,
-) -> Result<Option<Arc<Process>>, StoreError> {
-    find(connection, last, id, |found| {
-        let process = Process::from_body(id, &found.indexed, found.body)?;
-        Ok(Arc::new(process))
-    })
+/// A stored process, where it is, and its body.
+pub(crate) struct Found {
+    pub(crate) home: Home,
+    pub(crate) process: Arc<Process>,
+    pub(crate) body: Vec<u8>,
 }
 
-/// The process at a place that was read within the same transaction.
-pub(crate) fn record(
-    connection: &Connection,
-    home: Home,
-    id: RequestId,
-) -> Result<Arc<Process>, StoreError> {
-    let mut statement = prepared(connection, home.table.of(sql::RECORD))?;
-    let mut rows = statement.query([home.row]).map_err(store_error)?;
-    let row = rows
-        .next()
-        .map_err(store_error)?
-        .ok_or(corrupt("an index names a row that is not there"))?;
-    decode(row, 0, id)
+/// What is done with a row.
+#[derive(Clone, Copy)]
+enum Statement {
+    Load,
+    Body,
+    Record,
+    Insert,
+    Replace,
+    Settle,
+    Advance,
+    Lease,
+    Delete,
 }
 
-/// The process in the columns from `first` on.
-pub(crate) fn decode(
-    row: &Row<'_>,
-    first: usize,
-    id: RequestId,
-) -> Result<Arc<Process>, StoreError> {
-    let process = Process::from_body(id, &indexed(row, first)?, blob(row, first + 8)?)?;
-    Ok(Arc::new(process))
-}
+impl Statement {
+    const COUNT: usize = Statement::Delete as usize + 1;
 
-/// The stored version of this id.
-pub(crate) fn version(
-    connection: &Connection,
-    id: RequestId,
-) -> Result<Option<Version>, StoreError> {
-    let mut statement = prepared(connection, sql::VERSION)?;
-    let mut rows = statement.query([id_bytes(id)]).map_err(store_error)?;
-    let Some(row) = rows.next().map_err(store_error)? else {
-        return Ok(None);
-    };
-    Ok(Some(Process::version_of_body(id, blob(row, 0)?)?))
-}
-
-fn prepared<'c>(
-    connection: &'c Connection,
-    statement: &str,
-) -> Result<CachedStatement<'c>, StoreError> {
-    connection.prepare_cached(statement).map_err(store_error)
-}
-
-/// Adds a process, whose body is given.
-pub(crate) fn insert(
-    connection: &Connection,
-    table: Table,
-    process: &Process,
-    body: &[u8],
-) -> Result<(), StoreError> {
-    let id = id_bytes(process.request_id());
-    let statement = table.of(sql::INSERT);
-    with_columns(process, body, &id, |columns| {
-        connection.prepare_cached(statement)?.execute(columns)
-    })
-}
-
-/// Replaces a process, whatever has changed.
-pub(crate) fn replace(
-    connection: &Connection,
-    home: Home,
-    process: &Process,
-    body: &[u8],
-) -> Result<(), StoreError> {
-    let statement = home.table.of(sql::REPLACE);
-    with_columns(process, body, &home.row, |columns| {
-        connection.prepare_cached(statement)?.execute(columns)
-    })
-}
-
-/// Replaces a process that has settled or gone on again, and is otherwise at the same places in every index.
-pub(crate) fn settle(
-    connection: &Connection,
-    home: Home,
-    process: &Process,
-    body: &[u8],
-) -> Result<(), StoreError> {
-    let parameters = params![
-        process.status().code(),
-        process.settled_at().map(micros),
-        process.leased_until().map(micros),
-        body,
-        home.row
-    ];
-    let mut statement = prepared(connection, home.table.of(sql::SETTLE))?;
-    exactly_one(statement.execute(parameters))
-}
-
-/// Replaces what no index holds of a process.
-pub(crate) fn advance(connection: &Connection, home: Home, body: &[u8]) -> Result<(), StoreError> {
-    let mut statement = prepared(connection, home.table.of(sql::ADVANCE))?;
-    exactly_one(statement.execute(params![body, home.row]))
-}
-
-/// Replaces what no index but that of leases holds of a process.
-pub(crate) fn lease(
-    connection: &Connection,
-    home: Home,
-    process: &Process,
-    body: &[u8],
-) -> Result<(), StoreError> {
-    let mut statement = prepared(connection, home.table.of(sql::LEASE))?;
-    let until = process.leased_until().map(micros);
-    exactly_one(statement.execute(params![body, home.row, until]))
-}
-
-pub(crate) fn delete(connection: &Connection, home: Home) -> Result<(), StoreError> {
-    let mut statement = prepared(connection, home.table.of(sql::DELETE))?;
-    exactly_one(statement.execute([home.row]))
-}
-
-fn with_columns(
-    process: &Process,
-    body: &[u8],
-    last: &dyn ToSql,
-    execute: impl FnOnce(&[&dyn ToSql; 10]) -> rusqlite::Result<usize>,
-) -> Result<(), StoreError> {
-    let file = process.file();
-    exactly_one(execute(&[
-        &micros(process.created_at()),
-        &process.status().code(),
-        &process.settled_at().map(micros),
-        &process.expires_at().map(micros),
-        &process.leased_until().map(micros),
-        &process.pipeline(),
-        &file_bytes(file.id()),
-        &directory(file),
-        &body,
-        last,
-    ]))
-}
-
-/// A directory as its column holds it: NULL, of which the index holds nothing, for the one that all files have
-/// that were given none.
-fn directory(file: &File) -> Option<&str> {
-    Some(file.symbolic_directory_path()).filter(|path| *path != File::DEFAULT_DIRECTORY)
-}
-
-fn exactly_one(changed: rusqlite::Result<usize>) -> Result<(), StoreError> {
-    match changed.map_err(store_error)? {
-        1 => Ok(()),
-        _ => Err(corrupt("a row vanished within a transaction")),
+    fn sql(self) -> sql::PerTable {
+        match self {
+            Statement::Load => sql::LOAD,
+            Statement::Body => sql::BODY,
+            Statement::Record => sql::RECORD,
+            Statement::Insert => sql::INSERT,
+            Statement::Replace => sql::REPLACE,
+            Statement::Settle => sql::SETTLE,
+            Statement::Advance => sql::ADVANCE,
+            Statement::Lease => sql::LEASE,
+            Statement::Delete => sql::DELETE,
+        }
     }
 }
 
-/// What the indexes hold of a row, in its columns from `first` on.
-fn indexed<'r>(row: &'r Row<'_>, first: usize) -> Result<Indexed<'r>, StoreError> {
-    let optional = |column| {
-        let micros = row.get::<_, Option<i64>>(first + column);
-        micros.map_err(store_error)?.map(time).transpose()
-    };
-    Ok(Indexed {
-        created_at: time(row.get(first).map_err(store_error)?)?,
-        status: status(row.get(first + 1).map_err(store_error)?)?,
-        settled_at: optional(2)?,
-        expires_at: optional(3)?,
-        leased_until: optional(4)?,
-        pipeline: text(row, first + 5)?,
-        file_id: uuid(blob(row, first + 6)?)?.into(),
-        directory: match row.get_ref(first + 7).map_err(store_error)? {
-            ValueRef::Null => File::DEFAULT_DIRECTORY,
-            _ => text(row, first + 7)?,
-        },
-    })
+/// The rows, through statements that are taken from the connection when they are first needed and kept as long
+/// as this lives: each time costs about as much as a small statement.
+pub(crate) struct Rows<'c> {
+    connection: &'c Connection,
+    last: &'c LastTable,
+    kept: [[Option<CachedStatement<'c>>; 2]; Statement::COUNT],
 }
 
-fn text<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r str, StoreError> {
-    let value = row.get_ref(column).map_err(store_error)?;
-    value.as_str().map_err(|_| corrupt("a name is no text"))
-}
+impl<'c> Rows<'c> {
+    pub(crate) fn new(connection: &'c Connection, last: &'c LastTable) -> Self {
+        Rows {
+            connection,
+            last,
+            kept: [const { [None, None] }; Statement::COUNT],
+        }
+    }
 
-pub(crate) fn blob<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r [u8], StoreError> {
-    let value = row.get_ref(column).map_err(store_error)?;
-    value.as_blob().map_err(|_| corrupt("bytes are no blob"))
-}
+    fn statement(
+        &mut self,
+        statement: Statement,
+        table: Table,
+    ) -> Result<&mut CachedStatement<'c>, StoreError> {
+        let kept = &mut self.kept[statement as usize][table as usize];
+        if kept.is_none() {
+            let prepared = self.connection.prepare_cached(table.of(statement.sql()));
+            *kept = Some(prepared.map_err(store_error)?);
+        }
+        Ok(kept.as_mut().expect("it was just prepared"))
+    }
 
-/// What a scan reads of a row.
-pub(crate) struct Scanned<'r> {
-    pub(crate) row: i64,
-    pub(crate) place: Place,
-    pub(crate) indexed: Indexed<'r>,
-}
+    /// Shows the row of this id in a table to `see`, if it is there.
+    fn in_table<T>(
+        &mut self,
+        statement: Statement,
+        table: Table,
+        id: RequestId,
+        see: &mut dyn FnMut(Home, &Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        let statement = self.statement(statement, table)?;
+        let mut rows = statement.query([id_bytes(id)]).map_err(store_error)?;
+        let Some(row) = rows.next().map_err(store_error)? else {
+            return Ok(None);
+        };
+        let row_number = row.get(0).map_err(store_error)?;
+        let home = Home {
+            table,
+            row: row_number,
+        };
+        see(home, row).map(Some)
+    }
 
-impl<'r> Scanned<'r> {
-    /// From the columns of the `SCAN` statements.
-    pub(crate) fn of(row: &'r Row<'_>) -> Result<Self, StoreError> {
-        Ok(Scanned {
-            row: row.get(9).map_err(store_error)?,
-            place: place(row)?,
-            indexed: indexed(row, 1)?,
+    /// Shows the row of this id to `see`, if there is one, first in the table in which something was found
+    /// last. Within a transaction, for between the two looks a wipe could move it.
+    fn in_either<T>(
+        &mut self,
+        statement: Statement,
+        id: RequestId,
+        mut see: impl FnMut(Home, &Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        let first = self.last.get();
+        if let Some(seen) = self.in_table(statement, first, id, &mut see)? {
+            return Ok(Some(seen));
+        }
+        let other = first.other();
+        let seen = self.in_table(statement, other, id, &mut see)?;
+        if seen.is_some() {
+            self.last.set(other);
+        }
+        Ok(seen)
+    }
+
+    /// The stored process of this id, where it is, and its body. Within a transaction.
+    pub(crate) fn find(&mut self, id: RequestId) -> Result<Option<Found>, StoreError> {
+        self.in_either(Statement::Load, id, |home, row| {
+            Ok(Found {
+                home,
+                process: decode(row, 1, id)?,
+                body: blob(row, 9)?.to_vec(),
+            })
         })
     }
-}
 
-/// The place in the first two columns: the id, and when it was created.
-pub(crate) fn place(row: &Row<'_>) -> Result<Place, StoreError> {
-    Ok(Place {
-        request_id: uuid(blob(row, 0)?)?.into(),
-        created_at: time(row.get(1).map_err(store_error)?)?,
-    })
-}
+    /// Where the stored process of this id is, if that is its body. Within a transaction.
+    pub(crate) fn find_body(
+        &mut self,
+        id: RequestId,
+        body: &[u8],
+    ) -> Result<Option<Home>, StoreError> {
+        let same = self.in_either(Statement::Body, id, |home, row| {
+            Ok((blob(row, 1)? == body).then_some(home))
+        })?;
+        Ok(same.flatten())
+    }
 
-pub(crate) fn status(code: i64) -> Result<OverallStatus, StoreError> {
-    let known = u8::try_from(code).ok().and_then(OverallStatus::from_code);
-    known.ok_or(corrupt("an overall status has an unknown code"))
+    /// The stored process of this id. Within a transaction.
+    pub(crate) fn load(&mut self, id: RequestId) -> Result<Option<Arc<Process>>, StoreError> {
+        self.in_either(Statement::Load, id, |_, row| decode(row, 1, id))
+    }
+
+    /// The stored process of this id, if it is in the table in which something was found last.
+    pub(crate) fn load_where_last(
+        &mut self,
+        id: RequestId,
+    ) -> Result<Option<Arc<Process>>, StoreError> {
+        let table = self.last.get();
+        let mut see = |_, row: &Row<'_>| decode(row, 1, id);
+        self.in_table(Statement::Load, table, id, &mut see)
+    }
+
+    /// The stored version of this id. Within a transaction.
+    pub(crate) fn version(&mut self, id: RequestId) -> Result<Option<Version>, StoreError> {
+        self.in_either(Statement::Body, id, |_, row| {
+            Ok(Process::version_of_body(id, blob(row, 1)?)?)
+        })
+    }
+
+    /// The process at a place that was read within the same transaction.
+    pub(crate) fn at(&mut self, home: Home, id: RequestId) -> Result<Arc<Process>, StoreError> {
+        let statement = self.statement(Statement::Record, home.table)?;
+        let mut rows = statement.query([home.row]).map_err(store_error)?;
+        let row = rows.next().map_err(store_error)?;
+        let row = row.ok_or_else(|| corrupt("an index names a row that is not there"))?;
+        decode(row, 0, id)
+    }
+
+    /// Adds a process, whose body is given.
+    pub(crate) fn insert(
+        &mut self,
+        table: Table,
+        process: &Process,
+        body: &[u8],
+    ) -> Result<(), StoreError> {
+        let id = id_bytes(process.request_id());
+        with_columns(process, body, &id, |columns| {
+            self.write(Statement::Insert, table, columns)
+        })
+    }
+
+    /// Replaces a process, whatever has changed.
+    pub(crate) fn replace(
+        &mut self,
+        home: Home,
+        process: &Process,
+        body: &[u8],
+    ) -> Result<(), StoreError> {
+        with_columns(process, body, &home.row, |columns| {
+            self.write(Statement::Replace, home.table, columns)
+        })
+    }
+
+    /// Replaces a process that has settled or gone on again, and otherwise stands where it stood in every index.
+    pub(crate) fn settle(
+        &mut self,
+        home: Home,
+        process: &Process,
+        body: &[u8],
+    ) -> Result<(), StoreError> {
+        let columns = params![
+            process.status().code(),
+            process.settled_at().map(micros),
+            process.leased_until().map(micros),
+            body,
+            home.row
+        ];
+        self.write(Statement::Settle, home.table, columns)
+    }
+
+    /// Replaces what no index holds of a process.
+    pub(crate) fn advance(&mut self, home: Home, body: &[u8]) -> Result<(), StoreError> {
+        self.write(Statement::Advance, home.table, params![body, home.row])
+    }
+
+    /// Replaces what no index but that of leases holds of a process.
+    pub(crate) fn lease(
+        &mut self,
+        home: Home,
+        process: &Process,
+        body: &[u8],
+    ) -> Result<(), StoreError> {
+        let until = process.leased_until().map(micros);
+        let columns = params![body, home.row, until];
+        self.write(Statement::Lease, home.table, columns)
+    }
+
+    pub(crate) fn delete(&mut self, home: Home) -> Result<(), StoreError> {
+        self.write(Statement::Delete, home.table, [home.row])
+    }
+
+    fn write(
+        &mut self,
+        statement: Statement,
+        table: Table,
+        columns: impl Params,
+    ) -> Result<(), StoreError> {
+        let changed = self.statement(statement, table)?.execute(columns);
+        match changed.map_err(store_error)? {
+            1 => Ok(()),
+            _ => Err(corrupt("a row vanished within a transaction")),
+        }
+    }
 }

@@ -12,8 +12,9 @@ use crate::upgrades::UPGRADES;
 
 /// An integer key, so that ids of any kind, also random ones, cost an index entry and not a place in the
 /// table. Times are microseconds since 1970. What is not in a column is in the body, which core alone reads
-/// and writes. `directory` is NULL where it is the one that files have when they were given none. Files are found
-/// by the first and the last four bytes of their ids, which differ in ids of every kind.
+/// and writes. `directory` is NULL where it is the one that files have when they were given none. No
+/// index is in the order of all lists together: that of pipelines serves for all, one after the other, and a process
+/// that settles moves in one index less.
 macro_rules! process_table {
     ($table:literal) => {
         concat!(
@@ -31,9 +32,8 @@ macro_rules! process_table {
                 body BLOB NOT NULL
             ) STRICT;
             CREATE UNIQUE INDEX ", $table, "_by_id ON ", $table, " (request_id);
-            CREATE INDEX ", $table, "_by_status ON ", $table, " (status, created_at, request_id);
             CREATE INDEX ", $table, "_by_pipeline ON ", $table, " (pipeline, status, created_at, request_id);
-            CREATE INDEX ", $table, "_by_file ON ", $table, " (substr(file_id, 1, 4), substr(file_id, 13));
+            CREATE INDEX ", $table, "_by_file ON ", $table, " (file_id);
             CREATE INDEX ", $table, "_by_directory ON ", $table, " (directory) WHERE directory IS NOT NULL;
             CREATE INDEX ", $table, "_by_settling ON ", $table, " (settled_at) WHERE settled_at IS NOT NULL;
             CREATE INDEX ", $table, "_by_expiry ON ", $table, " (expires_at) WHERE expires_at IS NOT NULL;
@@ -179,9 +179,9 @@ fn switch_to_wal(connection: &Connection) -> Result<(), StoreError> {
 
 /// Whether what we are going to ask for is there: a damaged schema shows here and not later.
 fn check_tables(connection: &Connection) -> Result<(), StoreError> {
-    let mut statements = vec![sql::PROGRESS, sql::LOAD_ANY];
+    let mut statements = vec![sql::PROGRESS];
     for table in Table::BOTH {
-        let of_table = [sql::NEWEST_BY_STATUS, sql::SCAN_STALLED, sql::PURGE];
+        let of_table = [sql::LOAD, sql::NEWEST, sql::SCAN_STALLED, sql::PURGE];
         statements.extend(of_table.map(|statement| table.of(statement)));
     }
     let prepared = statements

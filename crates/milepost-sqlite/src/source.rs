@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 use milepost_core::{File, FileId, Filter, StoreError, Term, TimeRange};
 use rusqlite::{Connection, ToSql};
 
+use crate::columns::{Scanned, file_bytes, micros};
 use crate::error::store_error;
-use crate::rows::{Scanned, Table, file_bytes, micros};
+use crate::rows::Table;
 use crate::sql;
 
 /// The rows that may match a filter. What it leaves is judged by the filter itself, so the choice is one

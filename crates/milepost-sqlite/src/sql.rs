@@ -9,7 +9,7 @@ pub(crate) type PerTable = [&'static str; 2];
 
 /// One statement for each table: the table's name goes between the parts.
 macro_rules! per_table {
-    ($first:expr $(, $rest:literal)*) => {
+    ($first:expr $(, $rest:expr)*) => {
         [concat!($first $(, "process_a", $rest)*), concat!($first $(, "process_b", $rest)*)]
     };
 }
@@ -22,7 +22,7 @@ pub(crate) const SAVEPOINT: &str = "SAVEPOINT batch";
 pub(crate) const RELEASE: &str = "RELEASE batch";
 pub(crate) const ROLLBACK_BATCH: &str = "ROLLBACK TO batch";
 
-// One process. One statement over both tables, so that it sees both at the same moment.
+// One process.
 
 /// What a process is made of besides its request id, in the order in which `rows.rs` reads it.
 macro_rules! columns {
@@ -37,19 +37,7 @@ pub(crate) const LOAD: PerTable = per_table!(
     " WHERE request_id = ?1"
 );
 
-/// From whichever table has it, seen at one moment.
-pub(crate) const LOAD_ANY: &str = concat!(
-    "SELECT row, ",
-    columns!(),
-    ", 0 FROM process_a WHERE request_id = ?1
-    UNION ALL SELECT row, ",
-    columns!(),
-    ", 1 FROM process_b WHERE request_id = ?1"
-);
-
-pub(crate) const VERSION: &str = "
-    SELECT body FROM process_a WHERE request_id = ?1
-    UNION ALL SELECT body FROM process_b WHERE request_id = ?1";
+pub(crate) const BODY: PerTable = per_table!("SELECT row, body FROM ", " WHERE request_id = ?1");
 
 pub(crate) const RECORD: PerTable =
     per_table!(concat!("SELECT ", columns!(), " FROM "), " WHERE row = ?1");
@@ -85,34 +73,44 @@ pub(crate) const LEASE: PerTable = per_table!(
 
 pub(crate) const DELETE: PerTable = per_table!("DELETE FROM ", " WHERE row = ?1");
 
-// Lists in their order, straight from an index. Bounds are places; an empty blob is less than any id.
+// Lists of one pipeline and one status in their order, straight from the index. Bounds are places; an empty blob
+// is less than any id.
 
-pub(crate) const NEWEST_BY_STATUS: PerTable = per_table!(
-    concat!("SELECT request_id, ", columns!(), " FROM "),
-    " INDEXED BY ",
-    "_by_status WHERE status = ?1 AND (created_at, request_id) < (?2, ?3) AND created_at >= ?4
-      ORDER BY created_at DESC, request_id DESC"
-);
+macro_rules! in_order {
+    ($what:expr, newest) => {
+        in_order!(
+            $what,
+            "AND (created_at, request_id) < (?3, ?4) AND created_at >= ?5 ORDER BY created_at DESC, request_id DESC"
+        )
+    };
+    ($what:expr, oldest) => {
+        in_order!(
+            $what,
+            "AND (created_at, request_id) > (?3, ?4) AND created_at < ?5 ORDER BY created_at, request_id"
+        )
+    };
+    ($what:expr, $order:literal) => {
+        per_table!(
+            concat!("SELECT ", $what, " FROM "),
+            " INDEXED BY ",
+            concat!("_by_pipeline WHERE pipeline = ?1 AND status = ?2 ", $order, " LIMIT ?6")
+        )
+    };
+}
 
-pub(crate) const OLDEST_BY_STATUS: PerTable = per_table!(
-    concat!("SELECT request_id, ", columns!(), " FROM "),
-    " INDEXED BY ",
-    "_by_status WHERE status = ?1 AND (created_at, request_id) > (?2, ?3) AND created_at < ?4
-      ORDER BY created_at, request_id"
-);
+/// The processes themselves.
+pub(crate) const NEWEST: PerTable = in_order!(concat!("request_id, ", columns!()), newest);
+pub(crate) const OLDEST: PerTable = in_order!(concat!("request_id, ", columns!()), oldest);
 
-pub(crate) const NEWEST_BY_PIPELINE: PerTable = per_table!(
-    concat!("SELECT request_id, ", columns!(), " FROM "),
-    " INDEXED BY ",
-    "_by_pipeline WHERE pipeline = ?5 AND status = ?1 AND (created_at, request_id) < (?2, ?3)
-      AND created_at >= ?4 ORDER BY created_at DESC, request_id DESC"
-);
+/// Only where they are: the index alone has that.
+pub(crate) const NEWEST_PLACES: PerTable = in_order!("request_id, created_at, row", newest);
+pub(crate) const OLDEST_PLACES: PerTable = in_order!("request_id, created_at, row", oldest);
 
-pub(crate) const OLDEST_BY_PIPELINE: PerTable = per_table!(
-    concat!("SELECT request_id, ", columns!(), " FROM "),
+/// The name after another, of those that any pipeline in the table has.
+pub(crate) const NEXT_PIPELINE: PerTable = per_table!(
+    "SELECT pipeline FROM ",
     " INDEXED BY ",
-    "_by_pipeline WHERE pipeline = ?5 AND status = ?1 AND (created_at, request_id) > (?2, ?3)
-      AND created_at < ?4 ORDER BY created_at, request_id"
+    "_by_pipeline WHERE pipeline > ?1 ORDER BY pipeline LIMIT 1"
 );
 
 // Rows in no order: what indexes hold of them, for counts and for lists by another index.
@@ -129,8 +127,7 @@ macro_rules! scan {
 }
 
 pub(crate) const SCAN: PerTable = scan!(" NOT INDEXED");
-pub(crate) const SCAN_FILE: PerTable = scan!(" INDEXED BY ", "_by_file WHERE substr(file_id, 1, 4) = substr(?1, 1, 4) AND substr(file_id, 13) = substr(?1, 13)
-        AND file_id = ?1");
+pub(crate) const SCAN_FILE: PerTable = scan!(" INDEXED BY ", "_by_file WHERE file_id = ?1");
 pub(crate) const SCAN_PIPELINE: PerTable =
     scan!(" INDEXED BY ", "_by_pipeline WHERE pipeline = ?1");
 pub(crate) const SCAN_DIRECTORY: PerTable = scan!(
@@ -149,7 +146,7 @@ pub(crate) const SCAN_STALLED: PerTable =
 pub(crate) const COUNT: PerTable = per_table!(
     "SELECT status, count(*) FROM ",
     " INDEXED BY ",
-    "_by_status GROUP BY status"
+    "_by_pipeline GROUP BY pipeline, status"
 );
 pub(crate) const COUNT_EXPIRED: PerTable = per_table!(
     "SELECT status, count(*) FROM ",
@@ -275,21 +272,32 @@ mod tests {
     #[test]
     fn every_list_reads_its_index_in_order_and_sorts_nothing() {
         let connection = database();
-        for statements in [
-            NEWEST_BY_STATUS,
-            OLDEST_BY_STATUS,
-            NEWEST_BY_PIPELINE,
-            OLDEST_BY_PIPELINE,
+        for (statements, covering) in [
+            (NEWEST, ""),
+            (OLDEST, ""),
+            (NEWEST_PLACES, "COVERING "),
+            (OLDEST_PLACES, "COVERING "),
         ] {
             for statement in statements {
                 let plan = plan(&connection, statement);
+                let uses = format!("USING {covering}INDEX");
                 assert!(
-                    plan.contains("SEARCH") && plan.contains("USING INDEX"),
+                    plan.contains("SEARCH") && plan.contains(&uses),
                     "{statement}\n{plan}"
                 );
                 assert!(plan.contains("created_at"), "{statement}\n{plan}");
                 assert!(!plan.contains("TEMP B-TREE"), "{statement}\n{plan}");
             }
+        }
+    }
+
+    #[test]
+    fn the_names_of_pipelines_are_found_by_leaps() {
+        let connection = database();
+        for statement in NEXT_PIPELINE {
+            let plan = plan(&connection, statement);
+            assert!(plan.contains("COVERING INDEX"), "{plan}");
+            assert!(plan.contains("(pipeline>?)"), "{plan}");
         }
     }
 
@@ -334,12 +342,20 @@ mod tests {
     }
 
     #[test]
-    fn one_process_is_found_by_its_id_in_either_table() {
+    fn one_process_is_found_by_its_id() {
         let connection = database();
-        for statement in [LOAD_ANY, VERSION] {
+        for statement in [LOAD, BODY].concat() {
             let plan = plan(&connection, statement);
-            assert!(plan.contains("process_a_by_id (request_id=?)"), "{plan}");
-            assert!(plan.contains("process_b_by_id (request_id=?)"), "{plan}");
+            assert!(plan.contains("_by_id (request_id=?)"), "{plan}");
+        }
+    }
+
+    #[test]
+    fn files_are_found_by_their_ids() {
+        let connection = database();
+        for statement in SCAN_FILE {
+            let plan = plan(&connection, statement);
+            assert!(plan.contains("_by_file (file_id=?)"), "{plan}");
         }
     }
 }

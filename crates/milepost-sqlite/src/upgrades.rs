@@ -3,8 +3,9 @@
 use milepost_core::{Process, StoreError};
 use rusqlite::Connection;
 
+use crate::columns::{blob, id_bytes};
 use crate::error::{corrupt, store_error};
-use crate::rows::{self, Table};
+use crate::rows::{LastTable, Rows, Table};
 use crate::schema::{OVERVIEW, TABLES};
 
 /// Brings a file to the next version, within a transaction.
@@ -91,15 +92,16 @@ fn copy(connection: &Connection, old: &str, table: Table) -> Result<(), StoreErr
     let records = format!("SELECT request_id, record FROM {old} ORDER BY row");
     let mut records = connection.prepare(&records).map_err(store_error)?;
     let mut records = records.query([]).map_err(store_error)?;
-    let mut body = Vec::new();
+    let (mut body, last) = (Vec::new(), LastTable::default());
+    let mut new = Rows::new(connection, &last);
     while let Some(row) = records.next().map_err(store_error)? {
-        let process = Process::from_record(rows::blob(row, 1)?)?;
-        if rows::id_bytes(process.request_id()) != *rows::blob(row, 0)? {
+        let process = Process::from_record(blob(row, 1)?)?;
+        if id_bytes(process.request_id()) != *blob(row, 0)? {
             return Err(corrupt("a record belongs to another id than its row"));
         }
         body.clear();
         process.to_body(&mut body);
-        rows::insert(connection, table, &process, &body)?;
+        new.insert(table, &process, &body)?;
     }
     Ok(())
 }

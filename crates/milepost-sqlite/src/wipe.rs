@@ -17,10 +17,11 @@ use milepost_core::{StoreError, StoreErrorKind, Wipe, WipeLevel, limits};
 use rusqlite::{Connection, params};
 
 use crate::batch::note_erasure;
+use crate::columns::micros;
 use crate::connection::run;
 use crate::error::{Busy, corrupt, store_error};
 use crate::pool::Deadline;
-use crate::rows::{Table, micros};
+use crate::rows::Table;
 use crate::{SqliteStore, sql};
 
 /// How many processes one transaction of a purge deletes: others write between two of them.

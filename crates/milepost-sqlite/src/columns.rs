@@ -1,0 +1,132 @@
+//! Between a process and the columns of its row.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use milepost_core::{File, FileId, Indexed, OverallStatus, Place, Process, RequestId, StoreError};
+use rusqlite::types::ValueRef;
+use rusqlite::{Row, ToSql};
+use uuid::Uuid;
+
+use crate::error::{corrupt, store_error};
+
+pub(crate) fn id_bytes(id: RequestId) -> [u8; 16] {
+    Uuid::from(id).into_bytes()
+}
+
+pub(crate) fn file_bytes(id: FileId) -> [u8; 16] {
+    Uuid::from(id).into_bytes()
+}
+
+/// A time as a column holds it.
+pub(crate) fn micros(time: DateTime<Utc>) -> i64 {
+    time.timestamp_micros()
+}
+
+fn time(micros: i64) -> Result<DateTime<Utc>, StoreError> {
+    DateTime::from_timestamp_micros(micros).ok_or_else(|| corrupt("a time is out of range"))
+}
+
+fn uuid(bytes: &[u8]) -> Result<Uuid, StoreError> {
+    Uuid::from_slice(bytes).map_err(|_| corrupt("an id has not 16 bytes"))
+}
+
+/// Shows the columns of a process, in the order of `sql::columns`, and one more.
+pub(crate) fn with_columns<T>(
+    process: &Process,
+    body: &[u8],
+    last: &dyn ToSql,
+    show: impl FnOnce(&[&dyn ToSql; 10]) -> T,
+) -> T {
+    let file = process.file();
+    show(&[
+        &micros(process.created_at()),
+        &process.status().code(),
+        &process.settled_at().map(micros),
+        &process.expires_at().map(micros),
+        &process.leased_until().map(micros),
+        &process.pipeline(),
+        &file_bytes(file.id()),
+        &directory(file),
+        &body,
+        last,
+    ])
+}
+
+/// A directory as its column holds it: NULL, of which the index holds nothing, for the one that all files have
+/// that were given none.
+fn directory(file: &File) -> Option<&str> {
+    Some(file.symbolic_directory_path()).filter(|path| *path != File::DEFAULT_DIRECTORY)
+}
+
+/// The process in the columns from `first` on.
+pub(crate) fn decode(
+    row: &Row<'_>,
+    first: usize,
+    id: RequestId,
+) -> Result<Arc<Process>, StoreError> {
+    let process = Process::from_body(id, &indexed(row, first)?, blob(row, first + 8)?)?;
+    Ok(Arc::new(process))
+}
+
+/// What the indexes hold of a row, in its columns from `first` on.
+pub(crate) fn indexed<'r>(row: &'r Row<'_>, first: usize) -> Result<Indexed<'r>, StoreError> {
+    let optional = |column| {
+        let micros = row.get::<_, Option<i64>>(first + column);
+        micros.map_err(store_error)?.map(time).transpose()
+    };
+    Ok(Indexed {
+        created_at: time(row.get(first).map_err(store_error)?)?,
+        status: status(row.get(first + 1).map_err(store_error)?)?,
+        settled_at: optional(2)?,
+        expires_at: optional(3)?,
+        leased_until: optional(4)?,
+        pipeline: text(row, first + 5)?,
+        file_id: uuid(blob(row, first + 6)?)?.into(),
+        directory: match row.get_ref(first + 7).map_err(store_error)? {
+            ValueRef::Null => File::DEFAULT_DIRECTORY,
+            _ => text(row, first + 7)?,
+        },
+    })
+}
+
+fn text<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r str, StoreError> {
+    let value = row.get_ref(column).map_err(store_error)?;
+    value.as_str().map_err(|_| corrupt("a name is no text"))
+}
+
+pub(crate) fn blob<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r [u8], StoreError> {
+    let value = row.get_ref(column).map_err(store_error)?;
+    value.as_blob().map_err(|_| corrupt("bytes are no blob"))
+}
+
+/// What a scan reads of a row.
+pub(crate) struct Scanned<'r> {
+    pub(crate) row: i64,
+    pub(crate) place: Place,
+    pub(crate) indexed: Indexed<'r>,
+}
+
+impl<'r> Scanned<'r> {
+    /// From the columns of the `SCAN` statements.
+    pub(crate) fn of(row: &'r Row<'_>) -> Result<Self, StoreError> {
+        Ok(Scanned {
+            row: row.get(9).map_err(store_error)?,
+            place: place(row)?,
+            indexed: indexed(row, 1)?,
+        })
+    }
+}
+
+/// The place in the first two columns: the id, and when it was created.
+pub(crate) fn place(row: &Row<'_>) -> Result<Place, StoreError> {
+    Ok(Place {
+        request_id: uuid(blob(row, 0)?)?.into(),
+        created_at: time(row.get(1).map_err(store_error)?)?,
+    })
+}
+
+pub(crate) fn status(code: i64) -> Result<OverallStatus, StoreError> {
+    let known = u8::try_from(code).ok().and_then(OverallStatus::from_code);
+    known.ok_or_else(|| corrupt("an overall status has an unknown code"))
+}
