@@ -27,6 +27,8 @@ pub struct Scale {
     pub large: usize,
     /// Expired processes that one round purges.
     pub expired: usize,
+    /// After how long those expire: long enough to settle before.
+    pub expiry: Duration,
     /// Watchers on one tracker.
     pub watchers: usize,
     /// How long one side has its turn.
@@ -44,6 +46,7 @@ impl Scale {
         readable: 10_000,
         large: 1_000_000,
         expired: 50_000,
+        expiry: Duration::from_secs(2),
         watchers: 10_000,
         turn: Duration::from_millis(700),
         rounds: 5,
@@ -55,6 +58,7 @@ impl Scale {
         readable: 10_000,
         large: 50_000,
         expired: 5_000,
+        expiry: Duration::from_secs(1),
         watchers: 1_000,
         turn: Duration::from_millis(100),
         rounds: 3,
@@ -66,6 +70,7 @@ impl Scale {
         readable: 300,
         large: 1_500,
         expired: 200,
+        expiry: Duration::from_millis(500),
         watchers: 20,
         turn: Duration::from_millis(5),
         rounds: 1,

@@ -83,7 +83,7 @@ impl Group {
             Ok(answers) => answers.into_iter().map(Ok).collect::<Vec<_>>(),
             Err(failure) => vec![Err(failure); group.len()],
         };
-        for (slot, answer) in group.iter().zip(answers.drain(1..)).skip(1) {
+        for (slot, answer) in group.iter().skip(1).zip(answers.drain(1..)) {
             slot.give(Turn::Has(answer));
         }
         answers.swap_remove(0)

@@ -19,8 +19,6 @@ use crate::table::Target;
 use crate::waits::Waits;
 use crate::workload::{Ids, LIVE, Lives, Subject};
 
-/// How long a process is settled and not yet expired.
-const EXPIRY: Duration = Duration::from_secs(2);
 const DUE_EVERY: Duration = Duration::from_millis(1);
 
 pub(super) fn measure(run: &mut Run) -> Outcome<()> {
@@ -32,9 +30,8 @@ pub(super) fn measure(run: &mut Run) -> Outcome<()> {
     }
     let ours = Level::Normal.ours(&run.directory.join("ours-purge.db"))?;
     let theirs = Level::Normal.theirs(&run.directory.join("theirs-purge.db"))?;
-    // The last two rounds are purged while others write.
     let rounds = run.scale.rounds.min(3);
-    let expired = run.scale.expired;
+    let expired = (run.scale.expired, run.scale.expiry);
     let compared = in_turns(
         rounds,
         || purge_alone(&ours, expired),
@@ -84,8 +81,8 @@ impl Purge for ByHand {
 }
 
 /// Processes a second.
-fn purge_alone<S: Purge>(subject: &S, expired: usize) -> Outcome<f64> {
-    let filled = fill_expired(subject, expired)?;
+fn purge_alone<S: Purge>(subject: &S, (expired, expiry): (usize, Duration)) -> Outcome<f64> {
+    let filled = fill_expired(subject, expired, expiry)?;
     let began = Instant::now();
     purge_all(subject, filled)?;
     #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
@@ -94,10 +91,10 @@ fn purge_alone<S: Purge>(subject: &S, expired: usize) -> Outcome<f64> {
 }
 
 /// How long others wait while a purge goes on.
-fn purge_beside<S: Purge>(subject: &S, expired: usize) -> Outcome<Waits> {
+fn purge_beside<S: Purge>(subject: &S, (expired, expiry): (usize, Duration)) -> Outcome<Waits> {
     // They write before the purge begins, and until it is over.
     let mut lives = Lives::start(subject, LIVE, Ids::Own)?;
-    let filled = fill_expired(subject, 2 * expired)?;
+    let filled = fill_expired(subject, 2 * expired, expiry)?;
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         let writer = scope.spawn(|| write_when_due(subject, &mut lives, &is_over));
@@ -133,13 +130,13 @@ fn purge_all<S: Purge>(subject: &S, filled: usize) -> Outcome<()> {
 }
 
 /// Fills with processes that expire among as many that do not, and waits until they have.
-fn fill_expired<S: Subject>(subject: &S, expired: usize) -> Outcome<usize> {
+fn fill_expired<S: Subject>(subject: &S, expired: usize, expiry: Duration) -> Outcome<usize> {
     let mut filled = Vec::<Uuid>::new();
     while filled.len() < expired {
         let some = (expired - filled.len()).min(50);
-        filled.append(&mut subject.settled(some, Ids::Own, Some(EXPIRY))?);
+        filled.append(&mut subject.settled(some, Ids::Own, Some(expiry))?);
         subject.settled(some, Ids::Own, None)?;
     }
-    thread::sleep(EXPIRY);
+    thread::sleep(expiry);
     Ok(filled.len())
 }
