@@ -7,6 +7,7 @@ pub mod by_hand;
 pub mod child;
 pub mod figures;
 pub mod ours;
+pub mod plot;
 pub mod proc;
 pub mod rounds;
 pub mod run;
