@@ -1,17 +1,17 @@
-//! Applying a batch: each process is read once and written once, whatever happens to it in between.
+//! Applying a batch: each process is read once at most and written once, whatever happens to it in between.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use milepost_core::{File, Op, OverallStatus, Process, RequestId, StoreError, Verdict};
 use rusqlite::Connection;
 
 use crate::connection::run;
-use crate::error::store_error;
-use crate::memo::{Known, Memo};
-use crate::rows::{Found, Home, LastTable, Rows, Table};
+use crate::error::{corrupt, store_error};
+use crate::memo::Memo;
+use crate::rows::{Change, Found, Home, LastTable, Rows, Table, Was};
 use crate::sql;
 
 /// Processes of one batch are held until their bytes pass this; then they are written, and read again if
@@ -31,14 +31,25 @@ pub(crate) fn apply(
         memo,
         held: Vec::with_capacity(ops.len().min(1024)),
         places: HashMap::new(),
-        bytes: 0,
+        current: None,
+        body: Vec::new(),
         erased: false,
     };
     let mut verdicts = Vec::with_capacity(ops.len());
-    for op in ops {
-        verdicts.push(batch.apply(op)?);
+    let (mut written, mut bytes) = (0, 0);
+    for (index, op) in ops.iter().enumerate() {
+        if bytes > HELD {
+            batch.write(&ops[written..index], &mut verdicts[written..])?;
+            (written, bytes) = (index, 0);
+        }
+        let held = batch.hold(op.id)?;
+        bytes += op.bytes() + held.body.len();
+        verdicts.push(held.apply(op));
     }
-    batch.write()?;
+    batch.write(&ops[written..], &mut verdicts[written..])?;
+    if batch.erased {
+        note_erasure(connection)?;
+    }
     Ok(verdicts)
 }
 
@@ -51,8 +62,10 @@ struct Batch<'c> {
     held: Vec<Held>,
     /// Where in `held` each of them is.
     places: HashMap<RequestId, usize>,
-    /// A guess at how much memory they take.
-    bytes: usize,
+    /// The table that takes new rows.
+    current: Option<Table>,
+    /// The body that is being written.
+    body: Vec<u8>,
     /// Whether bytes that are to be wiped have come up.
     erased: bool,
 }
@@ -62,6 +75,8 @@ struct Held {
     id: RequestId,
     /// What the file has of it; none if nothing.
     stored: Option<Stored>,
+    /// Whether that was read in this transaction, and not in one before it.
+    read: bool,
     slot: Option<Arc<Process>>,
     /// Its body as stored, and then as written.
     body: Vec<u8>,
@@ -100,127 +115,161 @@ impl Stored {
         self.born != process.version().born || self.file != *process.file()
     }
 
-    /// Writes the process over the stored one, touching no index that holds the same of both.
-    fn replace(
-        &self,
-        rows: &mut Rows<'_>,
-        process: &Process,
-        body: &[u8],
-    ) -> Result<(), StoreError> {
-        let home = self.home;
+    fn change_to(&self, process: &Process) -> Change {
         if self.is_erased_by(process) || self.expires_at != process.expires_at() {
-            rows.replace(home, process, body)
+            Change::Anything
         } else if self.status != process.status() || self.settled_at != process.settled_at() {
-            rows.settle(home, process, body)
+            Change::Settling
         } else if self.leased_until != process.leased_until() {
-            rows.lease(home, process, body)
+            Change::Lease
         } else {
-            rows.advance(home, body)
+            Change::Work
         }
+    }
+}
+
+impl Held {
+    fn new(id: RequestId, found: Option<Found>, read: bool) -> Self {
+        let (stored, slot, body) = match found {
+            None => (None, None, Vec::new()),
+            Some(found) => {
+                let stored = Stored::new(found.home, &found.process);
+                (Some(stored), Some(found.process), found.body)
+            }
+        };
+        Held {
+            id,
+            stored,
+            read,
+            slot,
+            body,
+            changed: false,
+        }
+    }
+
+    fn apply(&mut self, op: &Op) -> Verdict {
+        let verdict = op.apply(&mut self.slot);
+        self.changed |= matches!(&verdict, Ok(applied) if applied.changed);
+        verdict
     }
 }
 
 impl Batch<'_> {
-    fn apply(&mut self, op: &Op) -> Result<Verdict, StoreError> {
-        if self.bytes > HELD {
-            self.write()?;
-        }
-        let place = match self.places.entry(op.id) {
+    /// The process of this id: as it was written last, or as it is read.
+    fn hold(&mut self, id: RequestId) -> Result<&mut Held, StoreError> {
+        let place = match self.places.entry(id) {
             Entry::Occupied(place) => *place.get(),
             Entry::Vacant(vacant) => {
-                let held = hold(&mut self.rows, self.memo, op.id)?;
-                self.bytes += held.body.len();
+                let held = match self.memo.take(id) {
+                    Some(known) => Held::new(id, Some(known), false),
+                    None => Held::new(id, self.rows.find(id)?, true),
+                };
                 self.held.push(held);
                 *vacant.insert(self.held.len() - 1)
             }
         };
-        let held = &mut self.held[place];
-        let verdict = op.apply(&mut held.slot);
-        held.changed |= matches!(&verdict, Ok(applied) if applied.changed);
-        self.bytes += op.bytes();
-        Ok(verdict)
+        Ok(&mut self.held[place])
     }
 
-    /// Writes what has changed, and lets go of everything.
-    fn write(&mut self) -> Result<(), StoreError> {
+    /// Writes what these ops have changed, and lets go of everything.
+    fn write(&mut self, ops: &[Op], verdicts: &mut [Verdict]) -> Result<(), StoreError> {
         self.places.clear();
-        for mut held in self.held.drain(..) {
-            if held.changed {
-                held.body.clear();
-                if let Some(process) = &held.slot {
-                    process.to_body(&mut held.body);
+        for mut held in std::mem::take(&mut self.held) {
+            let mut home = self.write_one(&mut held)?;
+            if home.is_none() {
+                // Others have written since: all is decided anew, on what is stored now.
+                held = Held::new(held.id, self.rows.find(held.id)?, true);
+                for (op, verdict) in ops.iter().zip(&mut *verdicts) {
+                    if op.id == held.id {
+                        *verdict = held.apply(op);
+                    }
                 }
-                match (&held.stored, &held.slot) {
-                    (None, Some(process)) => {
-                        let table = current_table(self.connection)?;
-                        self.rows.insert(table, process, &held.body)?;
+                home = self.write_one(&mut held)?;
+            }
+            match home {
+                None => return Err(corrupt("a row vanished within a transaction")),
+                Some(Outcome::Stored(home)) => {
+                    if let Some(process) = held.slot {
+                        let body = held.body;
+                        self.memo.keep(
+                            held.id,
+                            Found {
+                                home,
+                                process,
+                                body,
+                            },
+                        );
                     }
-                    (Some(stored), Some(process)) => {
-                        self.erased |= stored.is_erased_by(process);
-                        stored.replace(&mut self.rows, process, &held.body)?;
-                    }
-                    (Some(stored), None) => {
-                        self.erased = true;
-                        self.rows.delete(stored.home)?;
-                    }
-                    // Begun and erased within the batch: the file never had it.
-                    (None, None) => {}
                 }
+                Some(Outcome::Gone) => {}
             }
-            if let Some(process) = held.slot {
-                let body = held.body;
-                self.memo.keep(held.id, Known { process, body });
-            }
-        }
-        self.bytes = 0;
-        if std::mem::take(&mut self.erased) {
-            note_erasure(self.connection)?;
         }
         Ok(())
     }
-}
 
-/// Reads what is stored of an id. Decoding is spared if the very same body was decoded before.
-fn hold(rows: &mut Rows<'_>, memo: &mut Memo, id: RequestId) -> Result<Held, StoreError> {
-    if let Some(Known { process, body }) = memo.take(id)
-        && let Some(home) = rows.find_body(id, &body)?
-    {
-        return Ok(Held::stored(id, home, process, body));
-    }
-    Ok(match rows.find(id)? {
-        Some(Found {
-            home,
-            process,
-            body,
-        }) => Held::stored(id, home, process, body),
-        None => Held {
-            id,
-            stored: None,
-            slot: None,
-            body: Vec::new(),
-            changed: false,
-        },
-    })
-}
-
-impl Held {
-    fn stored(id: RequestId, home: Home, process: Arc<Process>, body: Vec<u8>) -> Self {
-        Held {
-            id,
-            stored: Some(Stored::new(home, &process)),
-            slot: Some(process),
-            body,
-            changed: false,
+    /// Writes what has changed of a process. None, and nothing is written, if it was decided on something else
+    /// than what is stored.
+    fn write_one(&mut self, held: &mut Held) -> Result<Option<Outcome>, StoreError> {
+        let Some(stored) = &held.stored else {
+            return match &held.slot {
+                // Never there, or begun and erased within the batch.
+                None => Ok(Some(Outcome::Gone)),
+                Some(process) => {
+                    held.body.clear();
+                    process.to_body(&mut held.body);
+                    let table = self.current_table()?;
+                    let home = self.rows.insert(table, process, &held.body)?;
+                    Ok(Some(Outcome::Stored(home)))
+                }
+            };
+        };
+        let was = Was {
+            home: stored.home,
+            body: &held.body,
+        };
+        let Some(process) = &held.slot else {
+            let deleted = self.rows.delete(held.id, &was)?;
+            self.erased |= deleted;
+            return Ok(deleted.then_some(Outcome::Gone));
+        };
+        if !held.changed {
+            let stands = held.read || self.rows.is_still(held.id, &was)?;
+            return Ok(stands.then_some(Outcome::Stored(stored.home)));
         }
+        self.body.clear();
+        process.to_body(&mut self.body);
+        let change = stored.change_to(process);
+        if !self.rows.replace(&was, process, &self.body, change)? {
+            return Ok(None);
+        }
+        self.erased |= stored.is_erased_by(process);
+        std::mem::swap(&mut held.body, &mut self.body);
+        // The body alone does not tell what has changed beside it.
+        Ok(Some(match change {
+            Change::Anything => Outcome::Gone,
+            Change::Settling | Change::Lease | Change::Work => Outcome::Stored(stored.home),
+        }))
+    }
+
+    /// The table that takes new rows.
+    fn current_table(&mut self) -> Result<Table, StoreError> {
+        if let Some(current) = self.current {
+            return Ok(current);
+        }
+        let current = self
+            .connection
+            .prepare_cached(sql::CURRENT)
+            .and_then(|mut statement| statement.query_row([], |row| row.get(0)));
+        let current = Table::from_number(current.map_err(store_error)?)?;
+        self.current = Some(current);
+        Ok(current)
     }
 }
 
-/// The table that takes new rows.
-fn current_table(connection: &Connection) -> Result<Table, StoreError> {
-    let current = connection
-        .prepare_cached(sql::CURRENT)
-        .and_then(|mut statement| statement.query_row([], |row| row.get(0)));
-    Table::from_number(current.map_err(store_error)?)
+/// What is left to remember of a process once its ops are written.
+enum Outcome {
+    Stored(Home),
+    Gone,
 }
 
 /// Makes the next wipe work: without this it would find nothing to do.

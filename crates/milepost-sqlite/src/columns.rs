@@ -31,26 +31,22 @@ fn uuid(bytes: &[u8]) -> Result<Uuid, StoreError> {
     Uuid::from_slice(bytes).map_err(|_| corrupt("an id has not 16 bytes"))
 }
 
-/// Shows the columns of a process, in the order of `sql::columns`, and one more.
-pub(crate) fn with_columns<T>(
+/// Shows the columns of a process, in the order of `sql::columns`, to `bind`.
+pub(crate) fn each_column(
     process: &Process,
     body: &[u8],
-    last: &dyn ToSql,
-    show: impl FnOnce(&[&dyn ToSql; 10]) -> T,
-) -> T {
+    mut bind: impl FnMut(&dyn ToSql) -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
     let file = process.file();
-    show(&[
-        &micros(process.created_at()),
-        &process.status().code(),
-        &process.settled_at().map(micros),
-        &process.expires_at().map(micros),
-        &process.leased_until().map(micros),
-        &process.pipeline(),
-        &file_bytes(file.id()),
-        &directory(file),
-        &body,
-        last,
-    ])
+    bind(&micros(process.created_at()))?;
+    bind(&process.status().code())?;
+    bind(&process.settled_at().map(micros))?;
+    bind(&process.expires_at().map(micros))?;
+    bind(&process.leased_until().map(micros))?;
+    bind(&process.pipeline())?;
+    bind(&file_bytes(file.id()))?;
+    bind(&directory(file))?;
+    bind(&body)
 }
 
 /// A directory as its column holds it: NULL, of which the index holds nothing, for the one that all files have

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use milepost_core::{Process, RequestId, StoreError, Version};
-use rusqlite::{CachedStatement, Connection, Params, Row, params};
+use rusqlite::{CachedStatement, Connection, Row, ToSql, params};
 
-use crate::columns::{blob, decode, id_bytes, micros, with_columns};
+use crate::columns::{blob, decode, each_column, id_bytes, micros};
 use crate::error::{corrupt, store_error};
 use crate::sql;
 
@@ -69,7 +69,7 @@ impl LastTable {
     }
 }
 
-/// A stored process, where it is, and its body.
+/// A stored process: where it is, and the body that it was decoded from or encoded to.
 pub(crate) struct Found {
     pub(crate) home: Home,
     pub(crate) process: Arc<Process>,
@@ -82,6 +82,7 @@ enum Statement {
     Load,
     Body,
     Record,
+    IsStill,
     Insert,
     Replace,
     Settle,
@@ -98,6 +99,7 @@ impl Statement {
             Statement::Load => sql::LOAD,
             Statement::Body => sql::BODY,
             Statement::Record => sql::RECORD,
+            Statement::IsStill => sql::IS_STILL,
             Statement::Insert => sql::INSERT,
             Statement::Replace => sql::REPLACE,
             Statement::Settle => sql::SETTLE,
@@ -144,19 +146,12 @@ impl<'c> Rows<'c> {
         statement: Statement,
         table: Table,
         id: RequestId,
-        see: &mut dyn FnMut(Home, &Row<'_>) -> Result<T, StoreError>,
+        see: &mut dyn FnMut(Table, &Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
         let statement = self.statement(statement, table)?;
         let mut rows = statement.query([id_bytes(id)]).map_err(store_error)?;
-        let Some(row) = rows.next().map_err(store_error)? else {
-            return Ok(None);
-        };
-        let row_number = row.get(0).map_err(store_error)?;
-        let home = Home {
-            table,
-            row: row_number,
-        };
-        see(home, row).map(Some)
+        let row = rows.next().map_err(store_error)?;
+        row.map(|row| see(table, row)).transpose()
     }
 
     /// Shows the row of this id to `see`, if there is one, first in the table in which something was found
@@ -165,7 +160,7 @@ impl<'c> Rows<'c> {
         &mut self,
         statement: Statement,
         id: RequestId,
-        mut see: impl FnMut(Home, &Row<'_>) -> Result<T, StoreError>,
+        mut see: impl FnMut(Table, &Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
         let first = self.last.get();
         if let Some(seen) = self.in_table(statement, first, id, &mut see)? {
@@ -181,25 +176,23 @@ impl<'c> Rows<'c> {
 
     /// The stored process of this id, where it is, and its body. Within a transaction.
     pub(crate) fn find(&mut self, id: RequestId) -> Result<Option<Found>, StoreError> {
-        self.in_either(Statement::Load, id, |home, row| {
+        self.in_either(Statement::Load, id, |table, row| {
             Ok(Found {
-                home,
+                home: Home {
+                    table,
+                    row: row.get(0).map_err(store_error)?,
+                },
                 process: decode(row, 1, id)?,
                 body: blob(row, 9)?.to_vec(),
             })
         })
     }
 
-    /// Where the stored process of this id is, if that is its body. Within a transaction.
-    pub(crate) fn find_body(
-        &mut self,
-        id: RequestId,
-        body: &[u8],
-    ) -> Result<Option<Home>, StoreError> {
-        let same = self.in_either(Statement::Body, id, |home, row| {
-            Ok((blob(row, 1)? == body).then_some(home))
-        })?;
-        Ok(same.flatten())
+    /// Whether this is what is stored.
+    pub(crate) fn is_still(&mut self, id: RequestId, was: &Was<'_>) -> Result<bool, StoreError> {
+        let statement = self.statement(Statement::IsStill, was.home.table)?;
+        let row = params![was.home.row, id_bytes(id), was.body];
+        statement.exists(row).map_err(store_error)
     }
 
     /// The stored process of this id. Within a transaction.
@@ -220,7 +213,7 @@ impl<'c> Rows<'c> {
     /// The stored version of this id. Within a transaction.
     pub(crate) fn version(&mut self, id: RequestId) -> Result<Option<Version>, StoreError> {
         self.in_either(Statement::Body, id, |_, row| {
-            Ok(Process::version_of_body(id, blob(row, 1)?)?)
+            Ok(Process::version_of_body(id, blob(row, 0)?)?)
         })
     }
 
@@ -239,73 +232,90 @@ impl<'c> Rows<'c> {
         table: Table,
         process: &Process,
         body: &[u8],
-    ) -> Result<(), StoreError> {
+    ) -> Result<Home, StoreError> {
+        let statement = self.statement(Statement::Insert, table)?;
         let id = id_bytes(process.request_id());
-        with_columns(process, body, &id, |columns| {
-            self.write(Statement::Insert, table, columns)
+        let mut parameter = 0;
+        let mut bind = |value: &dyn ToSql| {
+            parameter += 1;
+            statement.raw_bind_parameter(parameter, value)
+        };
+        each_column(process, body, &mut bind)
+            .and_then(|()| bind(&id))
+            .and_then(|()| statement.raw_execute())
+            .map_err(store_error)?;
+        Ok(Home {
+            table,
+            row: self.connection.last_insert_rowid(),
         })
     }
 
-    /// Replaces a process, whatever has changed.
+    /// Writes a process over what it was, touching no index that holds the same of both. False, and nothing is
+    /// written, if that is not what is stored.
     pub(crate) fn replace(
         &mut self,
-        home: Home,
+        was: &Was<'_>,
         process: &Process,
         body: &[u8],
-    ) -> Result<(), StoreError> {
-        with_columns(process, body, &home.row, |columns| {
-            self.write(Statement::Replace, home.table, columns)
+        change: Change,
+    ) -> Result<bool, StoreError> {
+        let (statement, columns) = match change {
+            Change::Anything => (Statement::Replace, 0),
+            Change::Settling => (Statement::Settle, 4),
+            Change::Lease => (Statement::Lease, 2),
+            Change::Work => (Statement::Advance, 1),
+        };
+        let leased_until = process.leased_until().map(micros);
+        let settled_at = process.settled_at().map(micros);
+        let some: [&dyn ToSql; 4] = [&body, &leased_until, &process.status().code(), &settled_at];
+        self.write_over(statement, process.request_id(), was, |bind| match change {
+            Change::Anything => each_column(process, body, bind),
+            Change::Settling | Change::Lease | Change::Work => {
+                some[..columns].iter().try_for_each(|column| bind(*column))
+            }
         })
     }
 
-    /// Replaces a process that has settled or gone on again, and otherwise stands where it stood in every index.
-    pub(crate) fn settle(
-        &mut self,
-        home: Home,
-        process: &Process,
-        body: &[u8],
-    ) -> Result<(), StoreError> {
-        let columns = params![
-            process.status().code(),
-            process.settled_at().map(micros),
-            process.leased_until().map(micros),
-            body,
-            home.row
-        ];
-        self.write(Statement::Settle, home.table, columns)
+    /// Deletes a row. False, and nothing is deleted, if that is not what is stored.
+    pub(crate) fn delete(&mut self, id: RequestId, was: &Was<'_>) -> Result<bool, StoreError> {
+        self.write_over(Statement::Delete, id, was, |_| Ok(()))
     }
 
-    /// Replaces what no index holds of a process.
-    pub(crate) fn advance(&mut self, home: Home, body: &[u8]) -> Result<(), StoreError> {
-        self.write(Statement::Advance, home.table, params![body, home.row])
-    }
-
-    /// Replaces what no index but that of leases holds of a process.
-    pub(crate) fn lease(
-        &mut self,
-        home: Home,
-        process: &Process,
-        body: &[u8],
-    ) -> Result<(), StoreError> {
-        let until = process.leased_until().map(micros);
-        let columns = params![body, home.row, until];
-        self.write(Statement::Lease, home.table, columns)
-    }
-
-    pub(crate) fn delete(&mut self, home: Home) -> Result<(), StoreError> {
-        self.write(Statement::Delete, home.table, [home.row])
-    }
-
-    fn write(
+    fn write_over(
         &mut self,
         statement: Statement,
-        table: Table,
-        columns: impl Params,
-    ) -> Result<(), StoreError> {
-        let changed = self.statement(statement, table)?.execute(columns);
-        match changed.map_err(store_error)? {
-            1 => Ok(()),
-            _ => Err(corrupt("a row vanished within a transaction")),
-        }
+        id: RequestId,
+        was: &Was<'_>,
+        columns: impl FnOnce(&mut dyn FnMut(&dyn ToSql) -> rusqlite::Result<()>) -> rusqlite::Result<()>,
+    ) -> Result<bool, StoreError> {
+        let statement = self.statement(statement, was.home.table)?;
+        let mut parameter = 0;
+        let mut bind = |value: &dyn ToSql| {
+            parameter += 1;
+            statement.raw_bind_parameter(parameter, value)
+        };
+        let written = bind(&was.home.row)
+            .and_then(|()| bind(&id_bytes(id)))
+            .and_then(|()| bind(&was.body))
+            .and_then(|()| columns(&mut bind))
+            .and_then(|()| statement.raw_execute());
+        Ok(written.map_err(store_error)? == 1)
     }
+}
+
+/// What a write was decided on: the body that must still be in its row.
+pub(crate) struct Was<'b> {
+    pub(crate) home: Home,
+    pub(crate) body: &'b [u8],
+}
+
+/// What has changed of a process, as far as indexes go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    Anything,
+    /// The status, the time at which it settled, and the lease.
+    Settling,
+    Lease,
+    /// Nothing that an index holds.
+    Work,
 }

@@ -37,7 +37,7 @@ pub(crate) const LOAD: PerTable = per_table!(
     " WHERE request_id = ?1"
 );
 
-pub(crate) const BODY: PerTable = per_table!("SELECT row, body FROM ", " WHERE request_id = ?1");
+pub(crate) const BODY: PerTable = per_table!("SELECT body FROM ", " WHERE request_id = ?1");
 
 pub(crate) const RECORD: PerTable =
     per_table!(concat!("SELECT ", columns!(), " FROM "), " WHERE row = ?1");
@@ -48,30 +48,36 @@ pub(crate) const INSERT: PerTable = per_table!(
       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
 );
 
+// What is written over a row says what it was decided on: the very body that must still be there.
+
+macro_rules! over {
+    ($first:expr $(, $rest:expr)*) => {
+        per_table!($first, concat!($($rest,)* " WHERE row = ?1 AND request_id = ?2 AND body = ?3"))
+    };
+}
+
+pub(crate) const IS_STILL: PerTable = over!("SELECT 1 FROM ", "");
+
 /// Replaces everything, and touches every index. An id stays with its row.
-pub(crate) const REPLACE: PerTable = per_table!(
+pub(crate) const REPLACE: PerTable = over!(
     "UPDATE ",
-    " SET created_at = ?1, status = ?2, settled_at = ?3, expires_at = ?4, leased_until = ?5, pipeline = ?6,
-          file_id = ?7, directory = ?8, body = ?9
-      WHERE row = ?10"
+    " SET created_at = ?4, status = ?5, settled_at = ?6, expires_at = ?7, leased_until = ?8, pipeline = ?9,
+          file_id = ?10, directory = ?11, body = ?12"
 );
 
 /// Replaces what no index but those of status and settling holds: a process settles, or is rerun.
-pub(crate) const SETTLE: PerTable = per_table!(
+pub(crate) const SETTLE: PerTable = over!(
     "UPDATE ",
-    " SET status = ?1, settled_at = ?2, leased_until = ?3, body = ?4 WHERE row = ?5"
+    " SET body = ?4, leased_until = ?5, status = ?6, settled_at = ?7"
 );
 
 /// Replaces what no index holds: most changes are of this kind.
-pub(crate) const ADVANCE: PerTable = per_table!("UPDATE ", " SET body = ?1 WHERE row = ?2");
+pub(crate) const ADVANCE: PerTable = over!("UPDATE ", " SET body = ?4");
 
 /// Replaces the same, and the lease: for who claims, renews or gives back, one entry of one index more.
-pub(crate) const LEASE: PerTable = per_table!(
-    "UPDATE ",
-    " SET body = ?1, leased_until = ?3 WHERE row = ?2"
-);
+pub(crate) const LEASE: PerTable = over!("UPDATE ", " SET body = ?4, leased_until = ?5");
 
-pub(crate) const DELETE: PerTable = per_table!("DELETE FROM ", " WHERE row = ?1");
+pub(crate) const DELETE: PerTable = over!("DELETE FROM ", "");
 
 // Lists of one pipeline and one status in their order, straight from the index. Bounds are places; an empty blob
 // is less than any id.
