@@ -123,16 +123,17 @@ impl Pipeline {
     /// Whether this is the chain of a pipeline by this name, of modules whose names stand one after the other
     /// in `modules`, and are as long as `lengths` says.
     pub(crate) fn is(&self, name: &str, lengths: &[u8], modules: &str, is_parallel: bool) -> bool {
-        let has_lengths = || {
-            let ends = self.chain.ends.windows(2);
-            ends.zip(lengths)
-                .all(|(ends, length)| ends[1] - ends[0] == u32::from(*length))
-        };
         self.len() == lengths.len()
             && self.chain.parallel == is_parallel
             && self.module_names() == modules
             && self.name() == name
-            && has_lengths()
+            && self.module_lengths().eq(lengths.iter().copied())
+    }
+
+    /// How long the names of its modules are, each at most 128 bytes.
+    pub(crate) fn module_lengths(&self) -> impl ExactSizeIterator<Item = u8> {
+        let ends = self.chain.ends.windows(2);
+        ends.map(|ends| u8::try_from(ends[1] - ends[0]).expect("names are bounded"))
     }
 
     /// The names of its modules, one after the other.

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::invalid::Invalid;
-use crate::limits::{FIRST_YEAR, LAST_YEAR};
 
 /// Cuts a time to the microsecond, towards the past.
 ///
@@ -15,8 +14,19 @@ pub(crate) fn to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
 }
 
+/// The first moment of year 1, and the last of year 9999.
+const FIRST: DateTime<Utc> = at(-62_135_596_800, 0);
+const LAST: DateTime<Utc> = at(253_402_300_799, 999_999_000);
+
+const fn at(seconds: i64, nanos: u32) -> DateTime<Utc> {
+    match DateTime::from_timestamp(seconds, nanos) {
+        Some(time) => time,
+        None => panic!("that time is in range"),
+    }
+}
+
 pub(crate) fn is_kept(time: DateTime<Utc>) -> bool {
-    (FIRST_YEAR..=LAST_YEAR).contains(&time.year())
+    (FIRST..=LAST).contains(&time)
 }
 
 pub(crate) fn check(time: DateTime<Utc>, what: &'static str) -> Result<DateTime<Utc>, Invalid> {
@@ -37,4 +47,25 @@ pub(crate) fn after(
     let out_of_range = Invalid::TimeOutOfRange { what };
     let delta = chrono::TimeDelta::from_std(duration).map_err(|_| out_of_range.clone())?;
     check(time.checked_add_signed(delta).ok_or(out_of_range)?, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{Datelike as _, TimeDelta};
+
+    use super::*;
+    use crate::limits::{FIRST_YEAR, LAST_YEAR};
+
+    #[test]
+    fn what_is_kept_begins_and_ends_with_its_years() {
+        let micro = TimeDelta::microseconds(1);
+        assert_eq!(
+            (FIRST.year(), (FIRST - micro).year()),
+            (FIRST_YEAR, FIRST_YEAR - 1)
+        );
+        assert_eq!(
+            (LAST.year(), (LAST + micro).year()),
+            (LAST_YEAR, LAST_YEAR + 1)
+        );
+    }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
 use milepost_core::{File, Op, OverallStatus, Process, RequestId, StoreError, Verdict};
 use rusqlite::Connection;
 
@@ -30,9 +29,8 @@ pub(crate) fn apply(
         rows: Rows::new(connection, last),
         memo,
         held: Vec::with_capacity(ops.len().min(1024)),
-        places: HashMap::new(),
+        places: (ops.len() > 1).then(HashMap::new),
         current: None,
-        body: Vec::new(),
         erased: false,
     };
     let mut verdicts = Vec::with_capacity(ops.len());
@@ -60,12 +58,10 @@ struct Batch<'c> {
     /// The processes that the batch has come upon, in the order in which it did: new rows then go into the
     /// indexes in the order of their ids.
     held: Vec<Held>,
-    /// Where in `held` each of them is.
-    places: HashMap<RequestId, usize>,
+    /// Where in `held` each of them is. None where there is but one op.
+    places: Option<HashMap<RequestId, usize>>,
     /// The table that takes new rows.
     current: Option<Table>,
-    /// The body that is being written.
-    body: Vec<u8>,
     /// Whether bytes that are to be wiped have come up.
     erased: bool,
 }
@@ -157,23 +153,26 @@ impl Held {
 impl Batch<'_> {
     /// The process of this id: as it was written last, or as it is read.
     fn hold(&mut self, id: RequestId) -> Result<&mut Held, StoreError> {
-        let place = match self.places.entry(id) {
-            Entry::Occupied(place) => *place.get(),
-            Entry::Vacant(vacant) => {
-                let held = match self.memo.take(id) {
-                    Some(known) => Held::new(id, Some(known), false),
-                    None => Held::new(id, self.rows.find(id)?, true),
-                };
-                self.held.push(held);
-                *vacant.insert(self.held.len() - 1)
-            }
+        let next = self.held.len();
+        let place = match &mut self.places {
+            None => next,
+            Some(places) => *places.entry(id).or_insert(next),
         };
+        if place == next {
+            let held = match self.memo.take(id) {
+                Some(known) => Held::new(id, Some(known), false),
+                None => Held::new(id, self.rows.find(id)?, true),
+            };
+            self.held.push(held);
+        }
         Ok(&mut self.held[place])
     }
 
     /// Writes what these ops have changed, and lets go of everything.
     fn write(&mut self, ops: &[Op], verdicts: &mut [Verdict]) -> Result<(), StoreError> {
-        self.places.clear();
+        if let Some(places) = &mut self.places {
+            places.clear();
+        }
         for mut held in std::mem::take(&mut self.held) {
             let mut home = self.write_one(&mut held)?;
             if home.is_none() {
@@ -236,14 +235,15 @@ impl Batch<'_> {
             let stands = held.read || self.rows.is_still(held.id, &was)?;
             return Ok(stands.then_some(Outcome::Stored(stored.home)));
         }
-        self.body.clear();
-        process.to_body(&mut self.body);
+        let body = &mut self.memo.body;
+        body.clear();
+        process.to_body(body);
         let change = stored.change_to(process);
-        if !self.rows.replace(&was, process, &self.body, change)? {
+        if !self.rows.replace(&was, process, body, change)? {
             return Ok(None);
         }
         self.erased |= stored.is_erased_by(process);
-        std::mem::swap(&mut held.body, &mut self.body);
+        std::mem::swap(&mut held.body, body);
         // The body alone does not tell what has changed beside it.
         Ok(Some(match change {
             Change::Anything => Outcome::Gone,

@@ -67,33 +67,40 @@ pub(crate) fn decode(
 
 /// What the indexes hold of a row, in its columns from `first` on.
 pub(crate) fn indexed<'r>(row: &'r Row<'_>, first: usize) -> Result<Indexed<'r>, StoreError> {
-    let optional = |column| {
-        let micros = row.get::<_, Option<i64>>(first + column);
-        micros.map_err(store_error)?.map(time).transpose()
+    let optional = |column| match value(row, first + column)? {
+        ValueRef::Null => Ok(None),
+        micros => integer(micros).and_then(time).map(Some),
     };
     Ok(Indexed {
-        created_at: time(row.get(first).map_err(store_error)?)?,
-        status: status(row.get(first + 1).map_err(store_error)?)?,
+        created_at: time(integer(value(row, first)?)?)?,
+        status: status(integer(value(row, first + 1)?)?)?,
         settled_at: optional(2)?,
         expires_at: optional(3)?,
         leased_until: optional(4)?,
-        pipeline: text(row, first + 5)?,
+        pipeline: text(value(row, first + 5)?)?,
         file_id: uuid(blob(row, first + 6)?)?.into(),
-        directory: match row.get_ref(first + 7).map_err(store_error)? {
+        directory: match value(row, first + 7)? {
             ValueRef::Null => File::DEFAULT_DIRECTORY,
-            _ => text(row, first + 7)?,
+            directory => text(directory)?,
         },
     })
 }
 
-fn text<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r str, StoreError> {
-    let value = row.get_ref(column).map_err(store_error)?;
+fn value<'r>(row: &'r Row<'_>, column: usize) -> Result<ValueRef<'r>, StoreError> {
+    row.get_ref(column).map_err(store_error)
+}
+
+fn integer(value: ValueRef<'_>) -> Result<i64, StoreError> {
+    value.as_i64().map_err(|_| corrupt("a number is none"))
+}
+
+fn text(value: ValueRef<'_>) -> Result<&str, StoreError> {
     value.as_str().map_err(|_| corrupt("a name is no text"))
 }
 
 pub(crate) fn blob<'r>(row: &'r Row<'_>, column: usize) -> Result<&'r [u8], StoreError> {
-    let value = row.get_ref(column).map_err(store_error)?;
-    value.as_blob().map_err(|_| corrupt("bytes are no blob"))
+    let bytes = value(row, column)?.as_blob();
+    bytes.map_err(|_| corrupt("bytes are no blob"))
 }
 
 /// What a scan reads of a row.
@@ -118,7 +125,7 @@ impl<'r> Scanned<'r> {
 pub(crate) fn place(row: &Row<'_>) -> Result<Place, StoreError> {
     Ok(Place {
         request_id: uuid(blob(row, 0)?)?.into(),
-        created_at: time(row.get(1).map_err(store_error)?)?,
+        created_at: time(integer(value(row, 1)?)?)?,
     })
 }
 

@@ -18,6 +18,8 @@ const BYTES: usize = 4 * 1024 * 1024;
 pub(crate) struct Memo {
     known: HashMap<RequestId, Found>,
     bytes: usize,
+    /// Room for the body that is being written.
+    pub(crate) body: Vec<u8>,
 }
 
 impl Memo {
@@ -34,7 +36,8 @@ impl Memo {
             return;
         }
         if self.known.len() >= PROCESSES || self.bytes + found.body.len() > BYTES {
-            *self = Memo::default();
+            self.known.clear();
+            self.bytes = 0;
         }
         self.bytes += found.body.len();
         self.known.insert(id, found);

@@ -25,6 +25,9 @@ impl Process {
     ///
     /// Never, unless memory runs out.
     pub fn to_body(&self, out: &mut Vec<u8>) {
+        // What most bodies take, at once.
+        let text = self.file.text_bytes() + self.pipeline.text_bytes();
+        out.reserve(32 + text + self.modules.len() * (reserve::MODULE + 2));
         out.push(RECORD_VERSION);
         out.extend(self.modules.iter().map(state));
         let flags = flags(self);
@@ -105,10 +108,8 @@ impl Writer<'_> {
             writer.write(process.version.revision);
         });
         self.write(process.run);
-        for name in process.pipeline.modules() {
-            // A name has at most 128 bytes, so its length is one.
-            self.write(u8::try_from(name.len()).expect("names are bounded"));
-        }
+        let lengths = process.pipeline.module_lengths();
+        self.output.output.0.extend(lengths);
         self.bytes(process.pipeline.module_names().as_bytes());
         self.write(process.file.name());
         if let Some(description) = process.file.description() {
