@@ -7,7 +7,8 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, Thread};
 use std::time::Instant;
 
 use crate::background::lock;
@@ -35,10 +36,10 @@ pub trait Transactions {
 
 /// One transaction of a store. Dropped without a commit, it leaves nothing behind.
 pub trait Transaction {
-    /// Applies the only batch of this transaction: if it fails, the transaction is dropped.
+    /// Applies a batch: if it fails, the transaction is dropped, with whatever else was applied in it.
     fn apply(&mut self, ops: &[Op]) -> Answer;
 
-    /// Applies one batch of several: if it fails, only what this batch did is taken back.
+    /// Applies one batch of several, one of which is known to fail: if it does, only what it did is taken back.
     ///
     /// # Errors
     ///
@@ -59,7 +60,7 @@ pub trait Transaction {
 ///
 /// - A batch that arrives while nobody commits is committed alone, by its caller, on its thread.
 /// - Batches that arrive meanwhile are committed together by one of their callers: at most 10,000 ops and
-///   16 MiB together. Each is applied apart: one that fails spoils no other.
+///   16 MiB together. One that fails spoils no other: then each is applied apart.
 /// - Limits are checked before a caller waits. At most 1,024 wait. One whose deadline passes before its batch
 ///   is taken up withdraws it, and it is never applied; once it is taken up, its caller waits.
 /// - If a transaction is lost before its commit, its batches run singly. After a failed commit none is
@@ -79,21 +80,19 @@ struct Queue {
     waiting: VecDeque<Arc<Call>>,
 }
 
-/// A batch whose caller waits.
+/// A batch whose caller waits, parked.
 #[derive(Debug)]
 struct Call {
     ops: Vec<Op>,
     bytes: usize,
     deadline: Option<Instant>,
     state: Mutex<CallState>,
-    rung: Condvar,
+    caller: Thread,
 }
 
 #[derive(Debug)]
 enum CallState {
     Waiting,
-    /// Somebody else commits it.
-    Taken,
     /// Its caller is to commit, for itself and those behind it.
     Leads,
     Answered(Answer),
@@ -171,13 +170,15 @@ impl GroupCommit {
 
     /// Commits the caller's batch, and those that wait behind it.
     fn lead<S: Transactions>(&self, store: &S, own: &Arc<Call>) -> Answer {
-        let _leadership = Leadership(self);
+        let leadership = Leadership(self);
         let others = self.take_behind(own);
         if others.is_empty() {
             return write_alone(store, &own.ops, own.deadline);
         }
         let calls = std::iter::once(own).chain(&others).collect::<Vec<_>>();
         let answers = write_together(store, &calls);
+        // Whoever leads next begins while these are told.
+        drop(leadership);
         let mut answers = answers.into_iter();
         let own = answers.next().expect("there is one answer for each call");
         for (call, answer) in others.iter().zip(answers) {
@@ -201,7 +202,6 @@ impl GroupCommit {
             if ops > BATCH_OPS || bytes > BATCH_BYTES {
                 break;
             }
-            next.set(CallState::Taken);
             taken.extend(queue.waiting.pop_front());
         }
         taken
@@ -228,39 +228,35 @@ impl Call {
             bytes: ops.iter().map(Op::bytes).sum(),
             deadline,
             state: Mutex::new(CallState::Waiting),
-            rung: Condvar::new(),
+            caller: thread::current(),
         }
     }
 
     fn set(&self, state: CallState) {
         *lock(&self.state) = state;
-        self.rung.notify_one();
+        self.caller.unpark();
     }
 
     /// Waits for a turn; none if the deadline passes first.
     fn wait(&self, deadline: Option<Instant>) -> Option<Turn> {
-        let mut state = lock(&self.state);
         loop {
-            match std::mem::replace(&mut *state, CallState::Waiting) {
+            // A statement of its own: within a `match` the lock would be held while parked.
+            let state = std::mem::replace(&mut *lock(&self.state), CallState::Waiting);
+            match state {
                 CallState::Leads => return Some(Turn::Leads),
                 CallState::Answered(answer) => return Some(Turn::Answered(answer)),
-                CallState::Taken => *state = CallState::Taken,
                 CallState::Waiting => {}
             }
-            state = match deadline {
-                None => self
-                    .rung
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner),
+            match deadline {
+                None => thread::park(),
                 Some(deadline) => {
                     let left = deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() {
                         return None;
                     }
-                    let waited = self.rung.wait_timeout(state, left);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
+                    thread::park_timeout(left);
                 }
-            };
+            }
         }
     }
 }
@@ -275,17 +271,15 @@ fn write_alone<S: Transactions>(store: &S, ops: &[Op], deadline: Option<Instant>
 /// An answer, or the panic of the store that came in its place.
 type Outcome = Result<Answer, Box<dyn Any + Send>>;
 
-/// Commits several batches in one transaction; singly, if that is lost before its commit.
+/// Commits several batches in one transaction. If one of them fails, all are applied again, each apart from the
+/// others: that costs more, and is seldom needed. If the transaction is lost before its commit, singly.
 fn write_together<S: Transactions>(store: &S, calls: &[&Arc<Call>]) -> Vec<Outcome> {
     // Those that were taken up wait, however long it takes: the group waits as long as the most patient.
     let deadlines = calls.iter().map(|call| call.deadline);
     let latest = deadlines.max_by_key(|deadline| (deadline.is_none(), *deadline));
     let latest = latest.flatten();
     let applied = catch_unwind(AssertUnwindSafe(|| {
-        let mut transaction = store.begin(latest)?;
-        let apply = |call: &&Arc<Call>| transaction.apply_apart(&call.ops);
-        let answers = calls.iter().map(apply).collect::<Result<Vec<_>, _>>()?;
-        Ok::<_, StoreError>((transaction, answers))
+        apply_together(store, calls, latest).or_else(|_| apply_each_apart(store, calls, latest))
     }));
     let Ok(Ok((transaction, answers))) = applied else {
         let alone = |call: &&Arc<Call>| {
@@ -302,4 +296,29 @@ fn write_together<S: Transactions>(store: &S, calls: &[&Arc<Call>]) -> Vec<Outco
     });
     let outcome = |answer: Answer| Ok(committed.clone().and(answer));
     answers.into_iter().map(outcome).collect()
+}
+
+/// A transaction that is still open, and what each of its batches came to.
+type Applied<'t, S> = (<S as Transactions>::Transaction<'t>, Vec<Answer>);
+
+fn apply_together<'t, S: Transactions>(
+    store: &'t S,
+    calls: &[&Arc<Call>],
+    deadline: Option<Instant>,
+) -> Result<Applied<'t, S>, StoreError> {
+    let mut transaction = store.begin(deadline)?;
+    let apply = |call: &&Arc<Call>| transaction.apply(&call.ops).map(Ok);
+    let answers = calls.iter().map(apply).collect::<Result<Vec<_>, _>>()?;
+    Ok((transaction, answers))
+}
+
+fn apply_each_apart<'t, S: Transactions>(
+    store: &'t S,
+    calls: &[&Arc<Call>],
+    deadline: Option<Instant>,
+) -> Result<Applied<'t, S>, StoreError> {
+    let mut transaction = store.begin(deadline)?;
+    let apply = |call: &&Arc<Call>| transaction.apply_apart(&call.ops);
+    let answers = calls.iter().map(apply).collect::<Result<Vec<_>, _>>()?;
+    Ok((transaction, answers))
 }

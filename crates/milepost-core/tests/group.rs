@@ -230,7 +230,9 @@ fn those_that_come_while_another_commits_are_committed_together() {
 #[test]
 fn a_batch_that_fails_spoils_no_other() {
     let (bench, answers) = Held::up(|step| match step {
-        Step::Apart(batch, _) if *batch == id(3) => Err(failure(StoreErrorKind::Full)),
+        Step::Apply(batch, _) | Step::Apart(batch, _) if *batch == id(3) => {
+            Err(failure(StoreErrorKind::Full))
+        }
         _ => Ok(()),
     })
     .then(5);
