@@ -55,11 +55,12 @@ impl Deadline {
         self,
         mut attempt: impl FnMut() -> Result<T, E>,
     ) -> Result<T, E> {
-        let began = Instant::now();
+        let mut began = None;
         loop {
             match attempt() {
                 Err(error) if error.is_busy() && !self.has_passed() => {
                     // The low bits of how long it has taken so far are as uneven as any.
+                    let began = *began.get_or_insert_with(Instant::now);
                     let jitter = began.elapsed().subsec_nanos() % 1_900;
                     let pause = Duration::from_micros(100 + u64::from(jitter));
                     std::thread::sleep(pause.min(self.left()));

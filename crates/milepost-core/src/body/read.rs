@@ -1,6 +1,6 @@
 //! From a body, and what stands in columns beside it, to a process.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde::Deserialize;
 
 use super::{
@@ -38,6 +38,7 @@ impl Process {
         let reader = Reader {
             rest: beginning.rest,
             last: indexed.created_at.timestamp_micros(),
+            day: Day::of(indexed.created_at),
             unused: 0,
         };
         reader
@@ -50,6 +51,8 @@ struct Reader<'b> {
     rest: &'b [u8],
     /// The time that was read last, in microseconds.
     last: i64,
+    /// The day on which the process was created. Most times lie on it, and then need no calendar.
+    day: Day,
     /// How much of what is reserved is not used.
     unused: usize,
 }
@@ -233,7 +236,10 @@ impl<'b> Reader<'b> {
     fn time(&mut self) -> Result<DateTime<Utc>, Broken> {
         let delta = self.next::<i64>()?;
         self.last = self.last.checked_add(delta).ok_or(OUT_OF_RANGE)?;
-        time(self.last)
+        match self.day.time(self.last) {
+            Some(time) => Ok(time),
+            None => time(self.last),
+        }
     }
 
     /// Reads something that may take `bytes`, and notes how many it leaves.
@@ -258,6 +264,31 @@ impl<'b> Reader<'b> {
         let (bytes, rest) = self.rest.split_at_checked(count).ok_or(CUT_SHORT)?;
         self.rest = rest;
         Ok(bytes)
+    }
+}
+
+/// A day, and when it begins, in microseconds.
+struct Day {
+    date: NaiveDate,
+    begins: i64,
+}
+
+impl Day {
+    fn of(time: DateTime<Utc>) -> Self {
+        let date = time.date_naive();
+        Day {
+            date,
+            begins: date.and_time(NaiveTime::MIN).and_utc().timestamp_micros(),
+        }
+    }
+
+    /// The time, if it lies on this day.
+    fn time(&self, micros: i64) -> Option<DateTime<Utc>> {
+        let since = u64::try_from(micros.checked_sub(self.begins)?).ok()?;
+        let seconds = u32::try_from(since / 1_000_000).ok()?;
+        let nanos = u32::try_from(since % 1_000_000).ok()? * 1_000;
+        let time = NaiveTime::from_num_seconds_from_midnight_opt(seconds, nanos)?;
+        Some(self.date.and_time(time).and_utc())
     }
 }
 
