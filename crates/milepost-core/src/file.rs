@@ -17,7 +17,7 @@ use crate::limits;
 #[derive(Clone, PartialEq, Eq)]
 pub struct File {
     id: FileId,
-    /// Name, directory and description, in one text.
+    /// Name, directory and description, in one text; no directory stands for the default one.
     text: Arc<str>,
     name_ends: u16,
     directory_ends: u16,
@@ -56,7 +56,10 @@ impl File {
     /// The directory in which the host sees it; `/etc` unless given. No file system is asked.
     #[must_use]
     pub fn symbolic_directory_path(&self) -> &str {
-        &self.text[self.name_ends.into()..self.directory_ends.into()]
+        match &self.text[self.name_ends.into()..self.directory_ends.into()] {
+            "" => File::DEFAULT_DIRECTORY,
+            path => path,
+        }
     }
 
     /// Its tags, in the order given. A name may occur more than once.
@@ -88,11 +91,14 @@ impl File {
         }
         let end = |bytes: usize| u16::try_from(bytes).expect("checked texts are that short");
         let description = of.description.unwrap_or_default();
-        let mut text =
-            String::with_capacity(of.name.len() + of.directory.len() + description.len());
+        let directory = match of.directory {
+            File::DEFAULT_DIRECTORY => "",
+            path => path,
+        };
+        let mut text = String::with_capacity(of.name.len() + directory.len() + description.len());
         text.push_str(of.name);
         let name_ends = end(text.len());
-        text.push_str(of.directory);
+        text.push_str(directory);
         let directory_ends = end(text.len());
         text.push_str(description);
         Ok(File {
@@ -117,7 +123,11 @@ impl File {
     }
 
     pub(crate) fn text_bytes(&self) -> usize {
-        self.text.len() + self.tags().iter().map(Tag::bytes).sum::<usize>()
+        let text = self.text();
+        text.name.len()
+            + text.directory.len()
+            + text.description.map_or(0, str::len)
+            + self.tags().iter().map(Tag::bytes).sum::<usize>()
     }
 }
 

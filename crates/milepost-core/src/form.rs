@@ -218,7 +218,7 @@ impl<'a, T> Form<'a, T> {
                 Outcome::Complete { at } => OutcomeForm::Complete { at: time(*at) },
                 Outcome::Failed { at, index } => OutcomeForm::Failed {
                     at: time(*at),
-                    index: process.modules[*index].index,
+                    index: process.modules[*index].details.index,
                 },
                 Outcome::Cancelled { at, reason } => OutcomeForm::Cancelled {
                     at: time(*at),
@@ -288,7 +288,7 @@ impl<'a, T> ModuleForm<'a, T> {
     fn of(module: &'a Module, time: impl Fn(DateTime<Utc>) -> T + Copy) -> Self {
         ModuleForm {
             name: Cow::Borrowed(module.name()),
-            attempt: module.attempt,
+            attempt: module.attempt(),
             state: match &module.state {
                 ModuleState::Pending => StateForm::Pending,
                 ModuleState::Running { since } => StateForm::Running {
@@ -317,11 +317,12 @@ impl<'a, T> ModuleForm<'a, T> {
                 },
             },
             progress: module
+                .details
                 .progress
-                .as_deref()
+                .as_ref()
                 .map(|standing| ProgressForm::of(standing, time)),
             attempts: module
-                .attempts
+                .attempts()
                 .iter()
                 .map(|attempt| AttemptForm::of(attempt, time))
                 .collect(),

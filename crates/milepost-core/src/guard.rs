@@ -93,7 +93,14 @@ pub(crate) fn admits(op: &Op, process: &Process, index: Option<usize>) -> Result
         }
         .into());
     }
-    let attempt = module.map_or(0, |module| module.attempt);
+    let attempt = module.map_or(0, Module::attempt);
+    // Made for the state that it meets, as nearly every op is.
+    if guard.run.is_none_or(|run| run == process.run)
+        && guard.attempt.is_none_or(|given| given == attempt)
+        && (guard.revision).is_none_or(|revision| revision == process.version.revision)
+    {
+        return Ok(true);
+    }
     let run = Asked::of(GuardKind::Run, guard.run.map(u64::from), process.run.into());
     let attempt = Asked::of(
         GuardKind::Attempt,
@@ -166,14 +173,18 @@ impl Asked {
 fn history_shows(op: &Op, process: &Process, module: Option<&Module>) -> bool {
     let guard = &op.guard;
     let past = |module: &Module, end: &dyn Fn(&AttemptEnd) -> bool| {
-        module.attempts.iter().any(|attempt| {
+        module.attempts().iter().any(|attempt| {
             guard.attempt.is_none_or(|number| number == attempt.number)
                 && guard.run.is_none_or(|run| run == attempt.run)
                 && end(&attempt.end)
         })
     };
     // Complete and skipped modules keep their attempt through reruns.
-    let is_current = |module: &Module| guard.attempt.is_none_or(|number| number == module.attempt);
+    let is_current = |module: &Module| {
+        guard
+            .attempt
+            .is_none_or(|number| number == module.attempt())
+    };
     match (&op.change, module) {
         (Change::Complete { .. }, Some(module)) => {
             is_current(module) && matches!(module.state, ModuleState::Complete { .. })
@@ -230,7 +241,7 @@ fn effect_stands(op: &Op, process: &Process, module: Option<&Module>) -> bool {
         (Change::Retry { failure, .. }, Some(module)) => {
             // With an attempt guard that still holds, the retry has not happened.
             op.guard.attempt.is_none()
-                && module.attempts.last().is_some_and(
+                && module.attempts().last().is_some_and(
                     |last| matches!(&last.end, AttemptEnd::Retried(standing) if standing == failure),
                 )
         }

@@ -11,7 +11,7 @@ use crate::invalid::Invalid;
 use crate::lane::{LaneKey, Source};
 use crate::lanes::LaneHold;
 use crate::lease::Hold;
-use crate::module::ModuleStateKind;
+use crate::module::{Module, ModuleStateKind};
 use crate::op::{Change, Op};
 use crate::pipeline::Pipeline;
 use crate::process::Process;
@@ -29,27 +29,49 @@ use crate::work::{Failure, Progress};
 /// [`Tracker::process`](crate::Tracker::process).
 #[derive(Debug, Clone)]
 pub struct ProcessHandle {
-    tracker: Tracker,
     seen: Arc<Seen>,
 }
 
 /// What the handle knows of its process.
 #[derive(Debug)]
 struct Seen {
+    tracker: Tracker,
     request_id: RequestId,
     born: u64,
     run: u32,
     is_new: bool,
     pipeline: Pipeline,
     file: File,
-    /// The state of each module when the handle was made.
-    states: Box<[ModuleStateKind]>,
-    /// The attempt of each module, last seen by this handle or by a module handle made from it.
-    attempts: Box<[AtomicU32]>,
+    modules: Box<[SeenModule]>,
     /// The lease that its ops carry.
     hold: Option<Arc<Hold>>,
     /// Held from the first reporter on until the last handle goes, so that no rejection is lost.
     lane: OnceLock<Arc<LaneHold>>,
+}
+
+/// What the handle knows of one module.
+#[derive(Debug)]
+struct SeenModule {
+    /// Its state when the handle was made.
+    state: ModuleStateKind,
+    /// Its attempt, last seen by this handle or by a module handle made from it.
+    attempt: AtomicU32,
+}
+
+impl SeenModule {
+    fn of(module: &Module) -> Self {
+        SeenModule {
+            state: module.state().kind(),
+            attempt: AtomicU32::new(module.attempt()),
+        }
+    }
+
+    fn pending() -> Self {
+        SeenModule {
+            state: ModuleStateKind::Pending,
+            attempt: AtomicU32::new(1),
+        }
+    }
 }
 
 impl ProcessHandle {
@@ -58,22 +80,20 @@ impl ProcessHandle {
         let Change::Create(creation) = &op.change else {
             unreachable!("only a creation begins a process")
         };
-        let modules = creation.pipeline.len();
-        let attempts = (0..modules).map(|_| AtomicU32::new(1)).collect();
+        let modules = 0..creation.pipeline.len();
         let seen = Seen {
+            tracker: tracker.clone(),
             request_id: op.id,
             born: creation.born,
             run: 1,
             is_new: true,
             pipeline: creation.pipeline.clone(),
             file: creation.file.clone(),
-            states: vec![ModuleStateKind::Pending; modules].into(),
-            attempts,
+            modules: modules.map(|_| SeenModule::pending()).collect(),
             hold: None,
             lane: OnceLock::new(),
         };
         ProcessHandle {
-            tracker: tracker.clone(),
             seen: Arc::new(seen),
         }
     }
@@ -89,29 +109,19 @@ impl ProcessHandle {
     }
 
     fn holding(tracker: &Tracker, process: &Process, hold: Option<Arc<Hold>>) -> Self {
-        let attempts = process
-            .modules()
-            .iter()
-            .map(|module| AtomicU32::new(module.attempt()))
-            .collect();
         let seen = Seen {
+            tracker: tracker.clone(),
             request_id: process.request_id(),
             born: process.version().born,
             run: process.run(),
             is_new: false,
             pipeline: process.chain().clone(),
             file: process.file().clone(),
-            states: process
-                .modules()
-                .iter()
-                .map(|module| module.state().kind())
-                .collect(),
-            attempts,
+            modules: process.modules().iter().map(SeenModule::of).collect(),
             hold,
             lane: OnceLock::new(),
         };
         ProcessHandle {
-            tracker: tracker.clone(),
             seen: Arc::new(seen),
         }
     }
@@ -143,7 +153,7 @@ impl ProcessHandle {
     /// Handles on its modules, in chain order. Asks nobody.
     pub fn modules(&self) -> impl Iterator<Item = ModuleHandle> + use<> {
         let process = self.clone();
-        (0..self.seen.attempts.len()).map(move |index| ModuleHandle::new(&process, index))
+        (0..self.seen.modules.len()).map(move |index| ModuleHandle::new(&process, index))
     }
 
     /// Handles on the modules that were neither complete nor skipped when this handle was made, in chain
@@ -171,7 +181,7 @@ impl ProcessHandle {
 
     /// How far the process is, in the wire form.
     pub fn status(&self) -> Result<StatusReport, TrackError> {
-        self.tracker.process_status(self.seen.request_id)
+        self.tracker().process_status(self.seen.request_id)
     }
 
     /// Cancels the process, in the run that this handle saw.
@@ -185,16 +195,16 @@ impl ProcessHandle {
     /// [`Stale`](crate::Rejection::Stale) if it was rerun since.
     pub fn cancel(&self, reason: &str) -> Result<Applied, TrackError> {
         let op = self
-            .tracker
+            .tracker()
             .checked_op(self.seen.request_id, Change::cancel(reason))?;
         let guard = self.hold_guard().run(self.seen.run);
-        let applied = self.tracker.write_in_turn(&op.guarded(guard))?;
+        let applied = self.tracker().write_in_turn(&op.guarded(guard))?;
         self.note(&applied);
         Ok(applied)
     }
 
     pub(crate) fn tracker(&self) -> &Tracker {
-        &self.tracker
+        &self.seen.tracker
     }
 
     /// What every op of this handle asks for: the process, and the lease if there is one.
@@ -224,37 +234,54 @@ impl ProcessHandle {
 /// transition. If it was refused, that transition answers why and is not made.
 #[derive(Debug, Clone)]
 pub struct ModuleHandle {
+    hold: Arc<ModuleHold>,
+}
+
+/// What the clones of a module's handle share.
+#[derive(Debug)]
+struct ModuleHold {
     process: ProcessHandle,
     index: usize,
-    attempt: Arc<AtomicU32>,
+    attempt: AtomicU32,
 }
 
 impl ModuleHandle {
     fn new(process: &ProcessHandle, index: usize) -> Self {
-        let attempt = process.seen.attempts[index].load(Ordering::Relaxed);
-        ModuleHandle {
+        let attempt = process.seen.modules[index].attempt.load(Ordering::Relaxed);
+        let hold = ModuleHold {
             process: process.clone(),
             index,
-            attempt: Arc::new(AtomicU32::new(attempt)),
+            attempt: AtomicU32::new(attempt),
+        };
+        ModuleHandle {
+            hold: Arc::new(hold),
         }
+    }
+
+    fn seen(&self) -> &Seen {
+        &self.hold.process.seen
+    }
+
+    fn tracker(&self) -> &Tracker {
+        self.hold.process.tracker()
     }
 
     /// Its place in the chain; the first is 1.
     #[must_use]
     pub fn position(&self) -> usize {
-        self.index + 1
+        self.hold.index + 1
     }
 
     /// Its state when the process handle was made. Asks nobody: it may have another by now.
     #[must_use]
     pub fn state_seen(&self) -> ModuleStateKind {
-        self.process.seen.states[self.index]
+        self.seen().modules[self.hold.index].state
     }
 
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.process.seen.pipeline.module(self.index)
+        self.seen().pipeline.module(self.hold.index)
     }
 
     /// Starts it. Again: no change.
@@ -318,8 +345,9 @@ impl ModuleHandle {
         // Exactly one more, not what the answer says: if the answer to an earlier sending was lost, others
         // may have gone further, and then this handle is stale.
         let next = guard.attempt.map_or(0, |tried| tried.saturating_add(1));
-        self.attempt.fetch_max(next, Ordering::Relaxed);
-        self.process.seen.attempts[self.index].fetch_max(next, Ordering::Relaxed);
+        self.hold.attempt.fetch_max(next, Ordering::Relaxed);
+        let seen = &self.seen().modules[self.hold.index];
+        seen.attempt.fetch_max(next, Ordering::Relaxed);
         Ok(applied)
     }
 
@@ -338,8 +366,8 @@ impl ModuleHandle {
     /// ```
     #[must_use]
     pub fn reporter(&self) -> Reporter {
-        let seen = &self.process.seen;
-        let tracker = &self.process.tracker;
+        let seen = self.seen();
+        let tracker = self.tracker();
         let key = LaneKey::new(seen.request_id, seen.born);
         let lane = seen
             .lane
@@ -353,8 +381,8 @@ impl ModuleHandle {
     pub(crate) fn report(&self, progress: Progress) -> (Source, Result<Op, Invalid>) {
         let guard = self.guard();
         let change = Change::progress(self.position(), progress);
-        let tracker = &self.process.tracker;
-        let op = tracker.checked_op(self.process.seen.request_id, change);
+        let tracker = self.tracker();
+        let op = tracker.checked_op(self.seen().request_id, change);
         let source = Source::new(self.position(), guard);
         (source, op.map(|op| op.guarded(guard)))
     }
@@ -365,17 +393,21 @@ impl ModuleHandle {
 
     /// Sends a change, after what is pending in the second lane.
     fn send_guarded(&self, change: Change, guard: Guard) -> Result<Applied, TrackError> {
-        let tracker = &self.process.tracker;
-        let op = tracker.checked_op(self.process.seen.request_id, change)?;
+        let tracker = self.tracker();
+        let op = tracker.checked_op(self.seen().request_id, change)?;
         let applied = tracker.write_in_turn(&op.guarded(guard))?;
-        self.process.note(&applied);
+        self.hold.process.note(&applied);
         Ok(applied)
     }
 
     /// What must hold for all that this handle and its reporters send.
     fn guard(&self) -> Guard {
-        let seen = &self.process.seen;
-        let attempt = self.attempt.load(Ordering::Relaxed);
-        self.process.hold_guard().run(seen.run).attempt(attempt)
+        let seen = self.seen();
+        let attempt = self.hold.attempt.load(Ordering::Relaxed);
+        self.hold
+            .process
+            .hold_guard()
+            .run(seen.run)
+            .attempt(attempt)
     }
 }

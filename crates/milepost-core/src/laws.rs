@@ -33,7 +33,7 @@ pub(crate) fn check(process: &Process) -> Result<(), Broken> {
     let kept = process
         .modules
         .iter()
-        .map(|module| module.attempts.len())
+        .map(|module| module.attempts().len())
         .sum::<usize>();
     holds(
         kept <= ATTEMPTS_PER_PROCESS,
@@ -56,7 +56,7 @@ fn holds(law: bool, sentence: Broken) -> Result<(), Broken> {
 }
 
 fn module_laws(process: &Process, module: &Module) -> Result<(), Broken> {
-    holds(module.attempt >= 1, "an attempt must be at least 1")?;
+    holds(module.attempt() >= 1, "an attempt must be at least 1")?;
     let times = [
         module.state.started(),
         module.state.ended(),
@@ -95,11 +95,11 @@ fn module_laws(process: &Process, module: &Module) -> Result<(), Broken> {
         )?;
     }
     holds(
-        module.attempts.len() <= ATTEMPTS_PER_MODULE,
+        module.attempts().len() <= ATTEMPTS_PER_MODULE,
         "a module may keep at most 16 past attempts",
     )?;
     let mut before: Option<&Attempt> = None;
-    for attempt in &module.attempts {
+    for attempt in module.attempts() {
         attempt_laws(process, module, attempt)?;
         if let Some(before) = before {
             let later = before.number + 1 == attempt.number
@@ -111,13 +111,13 @@ fn module_laws(process: &Process, module: &Module) -> Result<(), Broken> {
     }
     // The oldest are dropped first, so that the last one kept is the one before this.
     holds(
-        before.is_none_or(|last| last.number + 1 == module.attempt),
+        before.is_none_or(|last| last.number + 1 == module.attempt()),
         "past attempts must lead up to the present one",
     )
 }
 
 fn attempt_laws(process: &Process, module: &Module, attempt: &Attempt) -> Result<(), Broken> {
-    let counted = (1..module.attempt).contains(&attempt.number)
+    let counted = (1..module.attempt()).contains(&attempt.number)
         && (1..=process.run).contains(&attempt.run)
         && (2..=process.version.revision).contains(&attempt.revision);
     holds(counted, "a past attempt must lie before the present")?;

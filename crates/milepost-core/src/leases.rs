@@ -192,7 +192,7 @@ pub(crate) fn reap(
     let fails = match policy {
         ReapPolicy::Fail => true,
         ReapPolicy::Retry { attempts } => {
-            running.any(|module| module.attempt >= attempts || module.attempt == u32::MAX)
+            running.any(|module| module.attempt() >= attempts || module.attempt() == u32::MAX)
         }
     };
     let failure = expired(claim);

@@ -109,7 +109,7 @@ fn applied(process: &Process, index: Option<usize>, changed: bool) -> Applied {
         revision: process.version.revision,
         status: process.status(),
         run: process.run,
-        attempt: index.map_or(0, |index| process.modules[index].attempt),
+        attempt: index.map_or(0, |index| process.modules[index].attempt()),
         changed,
         cancel_requested: process.cancel_request.is_some(),
     }
@@ -294,7 +294,7 @@ fn table(
             }));
         }
         (Change::Retry { failure, .. }, S::Running { since }) => {
-            if module.attempt == u32::MAX {
+            if module.attempt() == u32::MAX {
                 return Err(Illegality::Exhausted {
                     guard: GuardKind::Attempt,
                 }
@@ -367,7 +367,7 @@ fn news<'a>(
     progress: &'a Progress,
     at: DateTime<Utc>,
 ) -> Result<Option<&'a Progress>, Rejection> {
-    let Some(standing) = &module.progress else {
+    let Some(standing) = &module.details.progress else {
         return Ok(Some(progress));
     };
     let done = standing.progress.done;
@@ -412,7 +412,7 @@ fn rerun(process: &Process) -> Result<Effect, Rejection> {
     if process
         .modules
         .iter()
-        .any(|module| module.attempt == u32::MAX)
+        .any(|module| module.attempt() == u32::MAX)
     {
         return Err(Illegality::Exhausted {
             guard: GuardKind::Attempt,

@@ -11,12 +11,35 @@ use crate::work::{Failure, Progress};
 /// One step of a process, as it stands.
 #[derive(Clone, PartialEq)]
 pub struct Module {
-    pub(crate) pipeline: Pipeline,
-    pub(crate) index: u16,
-    pub(crate) attempt: u32,
     pub(crate) state: ModuleState,
-    pub(crate) progress: Option<Box<Standing>>,
+    /// Shared with the same module of all runs of the pipeline, until there is something of its own to tell.
+    pub(crate) details: Arc<Details>,
+}
+
+/// What there is to tell of a module besides its state.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Details {
+    pub(crate) index: u16,
+    /// All names of the pipeline, and where the module's own stands among them.
+    pub(crate) names: Arc<str>,
+    pub(crate) name: (u32, u32),
+    pub(crate) attempt: u32,
+    pub(crate) progress: Option<Standing>,
     pub(crate) attempts: Vec<Attempt>,
+}
+
+impl Details {
+    /// Those of a module that has not begun.
+    pub(crate) fn fresh(index: u16, names: &Arc<str>, name: (u32, u32)) -> Self {
+        Details {
+            index,
+            names: Arc::clone(names),
+            name,
+            attempt: 1,
+            progress: None,
+            attempts: Vec::new(),
+        }
+    }
 }
 
 /// The progress that stands, and when it was reported.
@@ -159,30 +182,44 @@ impl fmt::Display for ModuleStateKind {
 impl Module {
     pub(crate) fn pending(pipeline: &Pipeline, index: usize) -> Self {
         Module {
-            pipeline: pipeline.clone(),
-            index: u16::try_from(index).expect("a chain has at most 256 modules"),
-            attempt: 1,
             state: ModuleState::Pending,
-            progress: None,
-            attempts: Vec::new(),
+            details: Arc::clone(pipeline.fresh_details(index)),
         }
+    }
+
+    /// The same module with these details.
+    pub(crate) fn telling(
+        mut self,
+        attempt: u32,
+        progress: Option<Standing>,
+        attempts: Vec<Attempt>,
+    ) -> Self {
+        if attempt != 1 || progress.is_some() || !attempts.is_empty() {
+            let details = Arc::make_mut(&mut self.details);
+            details.attempt = attempt;
+            details.progress = progress;
+            details.attempts = attempts;
+        }
+        self
     }
 
     /// Whether there is anything to say beyond its state.
     pub(crate) fn has_details(&self) -> bool {
-        self.attempt != 1 || self.progress.is_some() || !self.attempts.is_empty()
+        let details = &self.details;
+        details.attempt != 1 || details.progress.is_some() || !details.attempts.is_empty()
     }
 
     /// Its place in the chain; the first is 1.
     #[must_use]
     pub fn position(&self) -> usize {
-        usize::from(self.index) + 1
+        usize::from(self.details.index) + 1
     }
 
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.pipeline.module(usize::from(self.index))
+        let (from, to) = self.details.name;
+        &self.details.names[from as usize..to as usize]
     }
 
     /// Where it stands.
@@ -195,25 +232,26 @@ impl Module {
     /// that are no longer kept in [`attempts`](Module::attempts).
     #[must_use]
     pub fn attempt(&self) -> u32 {
-        self.attempt
+        self.details.attempt
     }
 
     /// The progress of this attempt; it stays when the module settles.
     #[must_use]
     pub fn progress(&self) -> Option<&Progress> {
-        self.progress.as_ref().map(|standing| &standing.progress)
+        let standing = self.details.progress.as_ref();
+        standing.map(|standing| &standing.progress)
     }
 
     /// When that progress was reported.
     #[must_use]
     pub fn progress_at(&self) -> Option<DateTime<Utc>> {
-        self.progress.as_ref().map(|standing| standing.at)
+        self.details.progress.as_ref().map(|standing| standing.at)
     }
 
     /// Past attempts, oldest first: the newest 16 of this module, and 64 of the whole process.
     #[must_use]
     pub fn attempts(&self) -> &[Attempt] {
-        &self.attempts
+        &self.details.attempts
     }
 }
 
@@ -222,10 +260,10 @@ impl fmt::Debug for Module {
         f.debug_struct("Module")
             .field("position", &self.position())
             .field("name", &self.name())
-            .field("attempt", &self.attempt)
+            .field("attempt", &self.details.attempt)
             .field("state", &self.state)
-            .field("progress", &self.progress)
-            .field("attempts", &self.attempts)
+            .field("progress", &self.details.progress)
+            .field("attempts", &self.details.attempts)
             .finish_non_exhaustive()
     }
 }

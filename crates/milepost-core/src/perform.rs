@@ -136,11 +136,7 @@ fn perform(process: &mut Process, effect: Effect, at: DateTime<Utc>) {
         } => {
             let module = &mut process.modules[index];
             module.state = ModuleState::Running { since };
-            match &mut module.progress {
-                // The box is kept: progress is what is reported most.
-                Some(standing) => **standing = Standing { progress, at },
-                None => module.progress = Some(Box::new(Standing { progress, at })),
-            }
+            Arc::make_mut(&mut module.details).progress = Some(Standing { progress, at });
         }
         Effect::Retry {
             index,
@@ -198,6 +194,7 @@ fn perform_cancel(process: &mut Process, reason: Arc<str>, at: DateTime<Utc>) {
             };
         }
     }
+    let reason = Box::new(reason);
     process.outcome = Outcome::Cancelled { at, reason };
     // Granted, by whomever.
     process.cancel_request = None;
@@ -256,7 +253,7 @@ fn free_stalled(process: &mut Process, failure: &Failure, at: DateTime<Utc>) {
 
 fn perform_rerun(process: &mut Process, at: DateTime<Utc>) {
     let cancelled_for = match std::mem::replace(&mut process.outcome, Outcome::Ongoing) {
-        Outcome::Cancelled { reason, .. } => reason,
+        Outcome::Cancelled { reason, .. } => *reason,
         Outcome::Ongoing | Outcome::Complete { .. } | Outcome::Failed { .. } => Arc::from(""),
     };
     for index in 0..process.modules.len() {
@@ -302,29 +299,33 @@ struct Past {
 /// Puts a module back to pending, and its attempt into the history.
 fn try_again(process: &mut Process, index: usize, past: Past) {
     let module = &mut process.modules[index];
-    module.attempts.push(Attempt {
-        number: module.attempt,
+    module.state = ModuleState::Pending;
+    let details = Arc::make_mut(&mut module.details);
+    details.attempts.push(Attempt {
+        number: details.attempt,
         run: process.run,
         revision: process.version.revision,
         started: past.started,
         ended: past.ended,
         end: past.end,
     });
-    module.attempt += 1;
-    module.state = ModuleState::Pending;
-    module.progress = None;
+    details.attempt += 1;
+    details.progress = None;
 }
 
 fn drop_attempts_over_limits(process: &mut Process) {
     for module in &mut process.modules {
-        let over = module.attempts.len().saturating_sub(ATTEMPTS_PER_MODULE);
-        module.attempts.drain(..over);
+        let over = module.attempts().len().saturating_sub(ATTEMPTS_PER_MODULE);
+        if over > 0 {
+            let details = Arc::make_mut(&mut module.details);
+            details.attempts.drain(..over);
+        }
     }
     let kept = |process: &Process| {
         process
             .modules
             .iter()
-            .map(|module| module.attempts.len())
+            .map(|module| module.attempts().len())
             .sum::<usize>()
     };
     while kept(process) > ATTEMPTS_PER_PROCESS && drop_oldest_attempt(process) {}
@@ -332,11 +333,15 @@ fn drop_attempts_over_limits(process: &mut Process) {
 
 /// Drops the attempt that ended first, by revision and then position; says whether there was one.
 fn drop_oldest_attempt(process: &mut Process) -> bool {
-    let first = |module: &&mut Module| module.attempts.first().map(|attempt| attempt.revision);
+    let first = |module: &&mut Module| module.attempts().first().map(|attempt| attempt.revision);
     let oldest = process
         .modules
         .iter_mut()
-        .filter(|module| !module.attempts.is_empty())
+        .filter(|module| !module.attempts().is_empty())
         .min_by_key(first);
-    oldest.map(|module| module.attempts.remove(0)).is_some()
+    let Some(module) = oldest else {
+        return false;
+    };
+    Arc::make_mut(&mut module.details).attempts.remove(0);
+    true
 }

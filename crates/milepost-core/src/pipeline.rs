@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::invalid::{Field, Invalid};
 use crate::limits;
+use crate::module::Details;
 
 /// A name and a non-empty chain of modules; names may repeat in a chain.
 ///
@@ -29,15 +30,26 @@ pub struct Pipeline {
     chain: Arc<Chain>,
 }
 
-/// All names in one text, so that a chain of any length is three allocations.
-#[derive(Clone, PartialEq, Eq)]
+/// All names stand in one text.
+#[derive(Clone)]
 struct Chain {
     /// The pipeline's name, then those of the modules.
-    names: Box<str>,
+    names: Arc<str>,
     /// Where each name ends, the pipeline's first.
     ends: Box<[u32]>,
     parallel: bool,
+    /// What there is to tell of each module before it begins: shared by all processes.
+    fresh: Box<[Arc<Details>]>,
 }
+
+impl PartialEq for Chain {
+    fn eq(&self, other: &Self) -> bool {
+        // The rest follows from these.
+        self.parallel == other.parallel && self.ends == other.ends && self.names == other.names
+    }
+}
+
+impl Eq for Chain {}
 
 impl Pipeline {
     /// A sequential pipeline: each module waits for those before it.
@@ -73,8 +85,14 @@ impl Pipeline {
         if ends.len() == 1 {
             return Err(Invalid::EmptyChain);
         }
+        let names = Arc::from(names);
+        let fresh = (0..).zip(ends.windows(2)).map(|(index, ends)| {
+            let name = (ends[0], ends[1]);
+            Arc::new(Details::fresh(index, &names, name))
+        });
         let chain = Chain {
-            names: names.into(),
+            fresh: fresh.collect(),
+            names,
             ends: ends.into(),
             parallel: false,
         };
@@ -118,6 +136,10 @@ impl Pipeline {
     /// The name of the module at `index`, which counts from 0.
     pub(crate) fn module(&self, index: usize) -> &str {
         self.part(index + 1)
+    }
+
+    pub(crate) fn fresh_details(&self, index: usize) -> &Arc<Details> {
+        &self.chain.fresh[index]
     }
 
     /// Whether this is the chain of a pipeline by this name, of modules whose names stand one after the other

@@ -60,7 +60,8 @@ pub(crate) enum Outcome {
     },
     Cancelled {
         at: DateTime<Utc>,
-        reason: Arc<str>,
+        /// In a box, for few are cancelled and all have room for it.
+        reason: Box<Arc<str>>,
     },
 }
 

@@ -72,7 +72,7 @@ fn of_module(module: &Module) -> usize {
     MODULE
         + of_state(&module.state)
         + progress
-        + module.attempts.iter().map(of_attempt).sum::<usize>()
+        + module.attempts().iter().map(of_attempt).sum::<usize>()
 }
 
 fn of_attempt(attempt: &Attempt) -> usize {

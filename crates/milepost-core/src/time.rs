@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Timelike as _, Utc};
 
 use crate::invalid::Invalid;
 
@@ -10,6 +10,12 @@ use crate::invalid::Invalid;
 ///
 /// A leap second, which `chrono` keeps as over a second of nanoseconds, becomes the second after.
 pub(crate) fn to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
+    let nanos = time.timestamp_subsec_nanos();
+    if nanos < 1_000_000_000 {
+        // The day stands as it is: working it out anew would cost more than the rest of an op's checks.
+        let cut = time.naive_utc().with_nanosecond(nanos - nanos % 1_000);
+        return cut.map_or(time, |cut| cut.and_utc());
+    }
     // Cutting cannot leave the range of `DateTime`, so the time itself is never the answer.
     DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
 }

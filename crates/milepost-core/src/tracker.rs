@@ -288,14 +288,14 @@ impl Tracker {
 
     pub(crate) fn write_one(&self, op: &Op) -> Result<Applied, TrackError> {
         let mut verdicts = self.apply(std::slice::from_ref(op))?;
-        Ok(verdicts.remove(0)?)
+        Ok(verdicts.pop().expect("one verdict for one op")?)
     }
 
     /// An op of which it is known that it is not wrong in itself.
     pub(crate) fn checked_op(&self, id: RequestId, change: Change) -> Result<Op, Invalid> {
         change.check()?;
-        let op = self.op(id, change);
-        time::check(op.at, "clock's time")?;
+        let mut op = self.op(id, change);
+        op.at = time::check(op.at, "clock's time")?;
         Ok(op)
     }
 

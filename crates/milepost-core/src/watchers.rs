@@ -4,7 +4,7 @@
 //! the same tracker ring the seats at once. For changes by others one poller per tracker asks the store
 //! for the versions of all that is waited for.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -241,8 +241,9 @@ impl Shared {
     pub(crate) fn before_write(
         &self,
         ops: &[Op],
-    ) -> Result<HashMap<RequestId, Arc<Process>>, StoreError> {
-        let mut before = HashMap::new();
+    ) -> Result<BTreeMap<RequestId, Arc<Process>>, StoreError> {
+        // A hash map would draw a key for every write that nobody watches.
+        let mut before = BTreeMap::new();
         // A batch of one cannot settle a process and reopen it.
         if ops.len() > 1 && self.watchers.taken.load(Ordering::SeqCst) > 0 {
             for op in ops.iter().filter(|op| op.change == Change::Rerun) {
@@ -263,7 +264,7 @@ impl Shared {
         &self,
         ops: &[Op],
         verdicts: &[Verdict],
-        mut before: HashMap<RequestId, Arc<Process>>,
+        mut before: BTreeMap<RequestId, Arc<Process>>,
     ) {
         if self.watchers.listening.load(Ordering::SeqCst) > 0 {
             self.tell_ears(ops, verdicts);

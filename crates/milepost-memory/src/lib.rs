@@ -2,12 +2,12 @@
 
 mod index;
 
-use std::collections::HashMap;
-use std::collections::hash_map;
 use std::fmt;
+use std::hash::BuildHasher;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use chrono::{DateTime, Utc};
+use hashbrown::{DefaultHashBuilder, HashTable};
 use milepost_core::{
     Counts, Filter, Found, Listing, Op, Order, Place, Process, RequestId, StatusStore, StoreError,
     StoreErrorKind, Term, Verdict, Version, Wipe, WipeLevel, limits,
@@ -51,10 +51,14 @@ pub struct MemoryStore {
     /// nobody who holds the index asks for a shard.
     shards: Box<[RwLock<Shard>]>,
     index: RwLock<Index>,
+    /// Keyed at random: hosts bring ids that others chose for them.
+    hasher: DefaultHashBuilder,
 }
 
-/// The slots that ops are applied to; none of them is empty for longer than an op takes.
-type Shard = HashMap<RequestId, Option<Arc<Process>>>;
+/// The slots that ops are applied to, found by the id that stands in the process: it is kept once. None of
+/// them is empty for longer than an op takes.
+type Shard = HashTable<Slot>;
+type Slot = Option<Arc<Process>>;
 
 impl MemoryStore {
     /// A store with nothing in it.
@@ -63,43 +67,62 @@ impl MemoryStore {
         MemoryStore {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             index: RwLock::default(),
+            hasher: DefaultHashBuilder::default(),
         }
     }
 
-    fn shard(&self, id: RequestId) -> &RwLock<Shard> {
-        // Both halves: hosts bring ids of which only one half differs.
-        let bits = uuid::Uuid::from(id).as_u128();
-        let mixed = (bits ^ (bits >> 64)) % SHARDS as u128;
-        &self.shards[usize::try_from(mixed).expect("a remainder of 64 fits")]
+    fn hash(&self, id: RequestId) -> u64 {
+        self.hasher.hash_one(uuid::Uuid::from(id).as_u128())
+    }
+
+    /// The shard of an id of this hash. By bits that its table makes no use of, or half of every table would
+    /// stay empty.
+    fn shard(&self, hash: u64) -> &RwLock<Shard> {
+        let bits = usize::try_from((hash >> 32) % SHARDS as u64);
+        &self.shards[bits.expect("a remainder of 64 fits")]
+    }
+
+    /// What `get` makes of the process of this id, under the lock of its shard.
+    fn with<T>(&self, id: RequestId, get: impl FnOnce(&Arc<Process>) -> T) -> Option<T> {
+        let hash = self.hash(id);
+        let shard = read(self.shard(hash));
+        let slot = shard.find(hash, |slot| is(slot, id))?;
+        slot.as_ref().map(get)
     }
 
     /// Applies one op under the lock of its shard: what `Op::apply` sees is what it changes.
     fn apply(&self, op: &Op) -> Verdict {
-        let mut shard = write(self.shard(op.id));
-        match shard.entry(op.id) {
-            hash_map::Entry::Vacant(vacant) => {
-                let mut slot = None;
-                let verdict = op.apply(&mut slot);
-                if let Some(process) = &slot {
-                    write(&self.index).replace(None, Some(Entry::of(process)));
-                    vacant.insert(slot);
-                }
-                verdict
+        let hash = self.hash(op.id);
+        let mut shard = write(self.shard(hash));
+        let Some(slot) = shard.find_mut(hash, |slot| is(slot, op.id)) else {
+            let mut slot = None;
+            let verdict = op.apply(&mut slot);
+            if let Some(process) = &slot {
+                write(&self.index).replace(None, Some(Entry::of(process)));
+                self.insert(&mut shard, hash, slot);
             }
-            hash_map::Entry::Occupied(mut occupied) => {
-                let slot = occupied.get_mut();
-                let before = slot.as_deref().map(Entry::of);
-                let verdict = op.apply(slot);
-                let after = slot.as_deref().map(Entry::of);
-                if before != after {
-                    write(&self.index).replace(before, after);
-                }
-                if after.is_none() {
-                    occupied.remove();
-                }
-                verdict
-            }
+            return verdict;
+        };
+        let before = slot.as_deref().map(Entry::of);
+        let verdict = op.apply(slot);
+        let after = slot.as_deref().map(Entry::of);
+        if before != after {
+            write(&self.index).replace(before, after);
         }
+        if after.is_none()
+            && let Ok(emptied) = shard.find_entry(hash, Option::is_none)
+        {
+            emptied.remove();
+        }
+        verdict
+    }
+
+    fn insert(&self, shard: &mut Shard, hash: u64, slot: Slot) {
+        let hash_again = |slot: &Slot| {
+            let id = slot.as_deref().map(Process::request_id);
+            id.map_or(0, |id| self.hash(id))
+        };
+        shard.insert_unique(hash, slot, hash_again);
     }
 
     /// The places of all that a filter for what stands still may let pass; none if it asks for something
@@ -141,17 +164,17 @@ impl MemoryStore {
 
     /// Erases the process if it has expired, judged under the lock that erases it.
     fn purge_one(&self, id: RequestId, expired_by: DateTime<Utc>) -> bool {
-        let mut shard = write(self.shard(id));
-        let expired = |process: &Arc<Process>| process.is_expired(expired_by);
-        let Some(process) = shard
-            .get(&id)
-            .and_then(Option::as_ref)
-            .filter(|process| expired(process))
-        else {
+        let hash = self.hash(id);
+        let mut shard = write(self.shard(hash));
+        let has_expired = |slot: &Slot| {
+            let process = slot.as_deref().filter(|_| is(slot, id));
+            process.is_some_and(|process| process.is_expired(expired_by))
+        };
+        let Ok(expired) = shard.find_entry(hash, has_expired) else {
             return false;
         };
-        write(&self.index).replace(Some(Entry::of(process)), None);
-        shard.remove(&id);
+        let (process, _) = expired.remove();
+        write(&self.index).replace(process.as_deref().map(Entry::of), None);
         true
     }
 }
@@ -164,17 +187,12 @@ impl StatusStore for MemoryStore {
     }
 
     fn read(&self, id: RequestId) -> Result<Option<Arc<Process>>, StoreError> {
-        Ok(read(self.shard(id)).get(&id).cloned().flatten())
+        Ok(self.with(id, Arc::clone))
     }
 
     fn versions(&self, ids: &[RequestId]) -> Result<Vec<Option<Version>>, StoreError> {
         limits::check_ids(ids)?;
-        let version = |id: &RequestId| {
-            read(self.shard(*id))
-                .get(id)
-                .and_then(Option::as_ref)
-                .map(|process| process.version())
-        };
+        let version = |id: &RequestId| self.with(*id, |process| process.version());
         Ok(ids.iter().map(version).collect())
     }
 
@@ -225,7 +243,7 @@ impl StatusStore for MemoryStore {
         }
         let mut examined = 0;
         for shard in &self.shards {
-            for process in read(shard).values().flatten() {
+            for process in read(shard).iter().flatten() {
                 if examined == bound {
                     return Ok(counts.partial());
                 }
@@ -280,6 +298,11 @@ impl fmt::Debug for MemoryStore {
             .field("processes", &processes)
             .finish_non_exhaustive()
     }
+}
+
+fn is(slot: &Slot, id: RequestId) -> bool {
+    slot.as_ref()
+        .is_some_and(|process| process.request_id() == id)
 }
 
 /// A panic elsewhere leaves no process half-changed, so its lock is still good.

@@ -156,21 +156,18 @@ impl<'b> Reader<'b> {
             _ => return Err("a module is in no known state"),
         };
         let state = self.state(kind)?;
-        let mut module = Module {
+        let module = Module {
             state,
             ..Module::pending(pipeline, index)
         };
         if has_details {
-            module.attempt = self.next()?;
+            let attempt = self.next()?;
             let progress = self.next::<Option<ProgressForm<'_, i64>>>()?;
-            module.progress = progress
-                .map(|progress| progress.into_standing(time))
-                .transpose()?;
-            let attempts = self.next::<Vec<AttemptForm<'_, i64>>>()?;
-            module.attempts = attempts
-                .into_iter()
-                .map(|attempt| attempt.into_attempt(&time))
-                .collect::<Result<_, _>>()?;
+            let progress = progress.map(|progress| progress.into_standing(time));
+            let attempts = self.next::<Vec<AttemptForm<'_, i64>>>()?.into_iter();
+            let attempts = attempts.map(|attempt| attempt.into_attempt(&time));
+            let attempts = attempts.collect::<Result<_, _>>()?;
+            return Ok(module.telling(attempt, progress.transpose()?, attempts));
         }
         Ok(module)
     }
@@ -227,7 +224,7 @@ impl<'b> Reader<'b> {
             },
             (OverallStatus::Cancelled, Some(at)) => Outcome::Cancelled {
                 at,
-                reason: self.next::<&str>()?.into(),
+                reason: Box::new(self.next::<&str>()?.into()),
             },
             _ => return Err("what is settled has a time at which it did, and nothing else has"),
         })

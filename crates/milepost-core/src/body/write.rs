@@ -126,8 +126,8 @@ impl Writer<'_> {
         match &process.outcome {
             Outcome::Ongoing => self.unused += reserve::SETTLED_AT,
             Outcome::Complete { .. } => {}
-            Outcome::Failed { index, .. } => self.write(process.modules[*index].index),
-            Outcome::Cancelled { reason, .. } => self.write(&**reason),
+            Outcome::Failed { index, .. } => self.write(process.modules[*index].details.index),
+            Outcome::Cancelled { reason, .. } => self.write(&***reason),
         }
         if let Some(claim) = process.claim() {
             self.write(ClaimForm::of(claim, micros));
@@ -148,10 +148,10 @@ impl Writer<'_> {
             | ModuleState::Cancelled { .. } => {}
         }
         if module.has_details() {
-            self.write(module.attempt);
-            let progress = module.progress.as_deref();
+            self.write(module.attempt());
+            let progress = module.details.progress.as_ref();
             self.write(progress.map(|standing| ProgressForm::of(standing, micros)));
-            let attempts = module.attempts.iter();
+            let attempts = module.attempts().iter();
             let attempts = attempts.map(|attempt| AttemptForm::of(attempt, micros));
             self.write(attempts.collect::<Vec<_>>());
         }

@@ -61,7 +61,7 @@ impl<T> Form<'_, T> {
                 },
                 OutcomeForm::Cancelled { at, reason } => Outcome::Cancelled {
                     at: time(at)?,
-                    reason: reason.into(),
+                    reason: Box::new(reason.into()),
                 },
             },
             modules,
@@ -107,17 +107,17 @@ impl<T> ProgressForm<'_, T> {
     pub(crate) fn into_standing(
         self,
         time: impl Fn(T) -> Result<DateTime<Utc>, laws::Broken>,
-    ) -> Result<Box<Standing>, laws::Broken> {
+    ) -> Result<Standing, laws::Broken> {
         let progress = Progress {
             done: self.done,
             total: self.total,
             unit: self.unit.map(|text| text.0.into()),
             message: self.message.map(|text| text.0.into()),
         };
-        Ok(Box::new(Standing {
+        Ok(Standing {
             progress,
             at: time(self.at)?,
-        }))
+        })
     }
 }
 
@@ -160,13 +160,12 @@ impl<T> ModuleForm<'_, T> {
             .attempts
             .into_iter()
             .map(|attempt| attempt.into_attempt(time));
-        Ok(Module {
+        let module = Module {
             state,
-            attempt: self.attempt,
-            progress: progress.transpose()?,
-            attempts: attempts.collect::<Result<_, _>>()?,
             ..Module::pending(pipeline, index)
-        })
+        };
+        let (progress, attempts) = (progress.transpose()?, attempts.collect::<Result<_, _>>()?);
+        Ok(module.telling(self.attempt, progress, attempts))
     }
 }
 
