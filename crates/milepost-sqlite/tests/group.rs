@@ -18,7 +18,7 @@ use milepost_sqlite::{SqliteConfig, SqliteStore};
 type Answer = Result<Vec<Verdict>, StoreError>;
 
 /// Long enough for anything that a test waits for.
-const PATIENT: Duration = Duration::from_secs(120);
+const PATIENT: Duration = Duration::from_mins(2);
 
 fn open(path: &Path, busy_timeout: Duration) -> Arc<SqliteStore> {
     let config = SqliteConfig {
