@@ -17,6 +17,7 @@ impl Crowd {
     fn start(file: &std::path::Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_crowd"))
             .arg(file)
+            .arg("8")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -1,4 +1,4 @@
-//! Writes with several threads as fast as it can, while other OS processes do the same: `crowd <file>`.
+//! Writes with several threads as fast as it can, while other OS processes do the same: `crowd <file> <threads>`.
 //!
 //! Says `ready`, begins when a line comes, and ends when its input does. Then it prints how many changes were
 //! acknowledged, and for how many microseconds it waited for one at most. Any error ends it at once.
@@ -11,17 +11,19 @@ use std::time::{Duration, Instant};
 
 use milepost::{NewProcess, Pipeline, Progress, SqliteStore, TrackError, Tracker};
 
-const THREADS: usize = 8;
-
 fn main() -> Result<(), Box<dyn Error>> {
-    let file = std::env::args().nth(1).ok_or("usage: crowd <file>")?;
+    let arguments = std::env::args().skip(1).collect::<Vec<_>>();
+    let [file, threads] = arguments.as_slice() else {
+        return Err("usage: crowd <file> <threads>".into());
+    };
+    let count = threads.parse::<usize>()?;
     let tracker = Tracker::new(SqliteStore::open(file)?);
     println!("ready");
     std::io::stdout().flush()?;
     std::io::stdin().read_line(&mut String::new())?;
     let over = AtomicBool::new(false);
     let worked = thread::scope(|scope| {
-        let threads = (0..THREADS)
+        let threads = (0..count)
             .map(|_| scope.spawn(|| work(&tracker, &over)))
             .collect::<Vec<_>>();
         let ended = std::io::stdin().read_to_end(&mut Vec::new());
