@@ -38,6 +38,7 @@ macro_rules! with_every_law {
             Apart batches::a_rejected_op_leaves_the_record_untouched
             Durable durable::what_is_acknowledged_is_seen_by_everybody
             Durable durable::what_is_acknowledged_is_there_after_reopening
+            Durable crowds::what_begins_after_anothers_ok_follows_it
             Durable durable::every_part_of_a_record_is_kept
             Durable durable::texts_of_any_content_are_kept_byte_for_byte
             Durable durable::texts_as_long_as_their_limits_are_kept
@@ -45,6 +46,7 @@ macro_rules! with_every_law {
             Durable holders::claims_and_wishes_are_kept_whole
             Durable holders::a_lease_goes_on_after_reopening
             AllOrNone batches::a_refused_batch_is_kept_in_no_part
+            AllOrNone crowds::a_refused_batch_in_a_crowd_spoils_no_other
             SentAgain replays::every_op_sent_twice_counts_once
             SentAgain replays::a_batch_sent_twice_leaves_what_sending_it_once_does
             SentAgain replays::late_repeats_between_retries_and_reruns_change_nothing
@@ -72,6 +74,8 @@ macro_rules! with_every_law {
             OneByOne races::a_reap_and_a_renewal_at_once_do_not_both_hold
             OneByOne races::what_stalls_is_reaped_once_by_many
             OneByOne races::no_wish_is_lost_to_a_release
+            OneByOne crowds::of_a_thousand_writers_none_is_lost
+            OneByOne crowds::each_of_a_crowd_is_told_of_its_own_ops
             NoClock clock::times_decades_off_are_kept_as_given
             NoClock clock::times_finer_than_a_microsecond_are_cut
             NoClock clock::a_clock_that_runs_backwards_disturbs_nothing

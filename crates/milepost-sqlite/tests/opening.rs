@@ -6,10 +6,9 @@ use std::error::Error;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
 use std::process::Command;
 
-use common::{Place, begin, foreign_connection};
+use common::{Place, SmallDisk, begin, foreign_connection};
 use milepost_core::{StoreError, StoreErrorKind, Tracker};
 use milepost_sqlite::{SqliteConfig, SqliteStore};
 
@@ -318,17 +317,12 @@ fn a_disk_without_room_is_full_and_leaves_no_half_made_file() {
     let place = Place::new();
     let directory = place.path().with_file_name("small");
     std::fs::create_dir(&directory).expect("a directory");
-    let mounted = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"])
-        .arg(&directory)
-        .output();
-    if !mounted.is_ok_and(|mounted| mounted.status.success()) {
+    let Some(_disk) = SmallDisk::mount(&directory, "1m") else {
         eprintln!(
             "a_disk_without_room_is_full_and_leaves_no_half_made_file: skipped, no mounting here"
         );
         return;
-    }
-    let _mount = Mounted(&directory);
+    };
     let (path, ballast) = (directory.join("status.db"), directory.join("ballast"));
     let mut refusals = 0;
     for room in (0..64).map(|pages| pages * 4096) {
@@ -347,14 +341,6 @@ fn a_disk_without_room_is_full_and_leaves_no_half_made_file() {
         std::fs::remove_file(&path).expect("a new one for the next round");
     }
     assert!(refusals > 10, "{refusals}");
-}
-
-struct Mounted<'p>(&'p Path);
-
-impl Drop for Mounted<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0).status();
-    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ pub(crate) mod batches;
 pub(crate) mod bounds;
 pub(crate) mod claims;
 pub(crate) mod clock;
+pub(crate) mod crowds;
 mod drafts;
 pub(crate) mod durable;
 pub(crate) mod expiry;

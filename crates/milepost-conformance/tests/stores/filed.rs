@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use milepost_core::{
@@ -17,6 +18,10 @@ use crate::honest::Honest;
 pub(crate) struct Filed {
     path: PathBuf,
     honest: Honest,
+    /// How many changes there were.
+    changes: AtomicU64,
+    /// How many of them are in the file, which one thread at a time writes.
+    saved: Mutex<u64>,
 }
 
 impl Filed {
@@ -34,10 +39,22 @@ impl Filed {
                 .insert(process.request_id(), Arc::new(process));
             rest = more;
         }
-        Filed { path, honest }
+        Filed {
+            path,
+            honest,
+            changes: AtomicU64::new(0),
+            saved: Mutex::new(0),
+        }
     }
 
+    /// Puts the change that was just made into the file, with all that were made by then.
     fn save(&self) -> Result<(), StoreError> {
+        let change = self.changes.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        if *saved >= change {
+            return Ok(());
+        }
+        let changes = self.changes.load(Ordering::SeqCst);
         let mut bytes = Vec::new();
         for process in self.honest.records().values() {
             let mut record = Vec::new();
@@ -46,7 +63,10 @@ impl Filed {
             bytes.extend(length.to_le_bytes());
             bytes.extend(record);
         }
-        fs::write(&self.path, bytes).map_err(|error| StoreError::new(StoreErrorKind::Other, error))
+        fs::write(&self.path, bytes)
+            .map_err(|error| StoreError::new(StoreErrorKind::Other, error))?;
+        *saved = changes;
+        Ok(())
     }
 }
 

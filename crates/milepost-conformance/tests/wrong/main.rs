@@ -4,6 +4,7 @@
 mod honest;
 
 mod batches;
+mod crowds;
 mod fences;
 mod filters;
 mod ghosts;
@@ -61,6 +62,7 @@ fn cases() -> Vec<Case> {
         wishes::cases(),
         races::cases(),
         stalled::cases(),
+        crowds::cases(),
     ]
     .into_iter()
     .flatten()
@@ -154,6 +156,11 @@ fn laws_on_races_notice_their_faults() {
 #[test]
 fn laws_on_what_has_stalled_notice_their_faults() {
     must_all_break(stalled::cases());
+}
+
+#[test]
+fn laws_on_crowds_notice_their_faults() {
+    must_all_break(crowds::cases());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use milepost_core::{NewProcess, Pipeline, ProcessHandle, Tracker};
 
@@ -30,10 +31,7 @@ impl Place {
         let mut files = entries
             .map(|entry| {
                 let path = entry.expect("an entry").path();
-                let cat = std::process::Command::new("cat")
-                    .arg(&path)
-                    .output()
-                    .expect("cat runs");
+                let cat = Command::new("cat").arg(&path).output().expect("cat runs");
                 assert!(cat.status.success(), "{} cannot be read", path.display());
                 (path, cat.stdout)
             })
@@ -55,4 +53,25 @@ pub(crate) fn begin(tracker: &Tracker, file_name: &str) -> ProcessHandle {
 /// A connection as another program would open it.
 pub(crate) fn foreign_connection(path: &Path) -> rusqlite::Connection {
     rusqlite::Connection::open(path).expect("SQLite opens it")
+}
+
+/// A disk of a given size, until it is dropped.
+pub(crate) struct SmallDisk<'p>(&'p Path);
+
+impl<'p> SmallDisk<'p> {
+    /// None where nothing may be mounted. `size` is as `mount` takes it: `8m` for 8 MiB.
+    pub(crate) fn mount(directory: &'p Path, size: &str) -> Option<Self> {
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(directory)
+            .output();
+        let mounted = mounted.is_ok_and(|mounted| mounted.status.success());
+        mounted.then_some(SmallDisk(directory))
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0).status();
+    }
 }
