@@ -20,8 +20,10 @@ use crate::sql;
 /// After how many more pages in the WAL a checkpoint is made.
 const BUDGET: usize = 2_000;
 /// From how many pages on writers stand still until all of it is in the file: the WAL starts anew only when
-/// nobody has added to it meanwhile. 32 MiB.
-const BOUND: usize = 8_000;
+/// nobody has added to it meanwhile. 64 MiB.
+const BOUND: usize = 16_000;
+/// How often it catches up with those who write before that.
+const CATCHING_UP: usize = 4;
 /// How long the thread tries to have writers stand still before it leaves that to the next time.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -127,17 +129,24 @@ impl Keeper {
             Some(connection) => connection,
             None => self.connect()?,
         };
-        let mut pages = run(&connection, sql::CHECKPOINT)?;
-        if pages > BOUND {
+        let mut wal = run(&connection, sql::CHECKPOINT)?;
+        if wal.pages > BOUND {
+            // What came meanwhile, until it is little: writers stand still for the rest.
+            for _ in 0..CATCHING_UP {
+                if wal.left() < BUDGET / 4 {
+                    break;
+                }
+                wal = run(&connection, sql::CHECKPOINT)?;
+            }
             // Each try takes the write lock in the pause between two commits, or fails at once.
             let patience = Deadline::after(PATIENCE);
             match patience.retry(|| run(&connection, sql::CHECKPOINT_ALL)) {
-                Ok(left) => pages = left,
+                Ok(all) => wal = all,
                 Err(error) if error.is_busy() => {}
                 Err(error) => return Err(error),
             }
         }
-        self.learn(pages);
+        self.learn(wal.pages);
         self.connection = Some(connection);
         Ok(())
     }
@@ -158,16 +167,29 @@ impl Keeper {
     }
 }
 
-/// Checkpoints, and says how many pages the WAL has.
-fn run(connection: &Connection, how: &str) -> Result<usize, StoreError> {
-    let (busy, pages) = connection
-        .query_row(how, [], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
-        })
-        .map_err(store_error)?;
+/// The WAL after a checkpoint.
+struct Wal {
+    pages: usize,
+    /// How many of them are in the file.
+    carried_over: usize,
+}
+
+impl Wal {
+    fn left(&self) -> usize {
+        self.pages.saturating_sub(self.carried_over)
+    }
+}
+
+fn run(connection: &Connection, how: &str) -> Result<Wal, StoreError> {
+    let answer = connection.query_row(how, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    let (busy, pages, carried_over): (i64, i64, i64) = answer.map_err(store_error)?;
     if busy != 0 && how == sql::CHECKPOINT_ALL {
         let why = "others write or read";
         return Err(StoreError::new(StoreErrorKind::Busy, why));
     }
-    Ok(usize::try_from(pages).unwrap_or(0))
+    let count = |pages: i64| usize::try_from(pages).unwrap_or(0);
+    Ok(Wal {
+        pages: count(pages),
+        carried_over: count(carried_over),
+    })
 }

@@ -107,8 +107,12 @@ impl Pool {
         open: impl FnOnce() -> Result<Connection, StoreError>,
     ) -> Result<Lent<'_>, StoreError> {
         let mut state = self.lock();
+        let mut has_waited = false;
         loop {
-            if let Some(connection) = state.idle.pop() {
+            // Whoever comes now comes behind those who wait: else who takes one again and again, as a purge does,
+            // would leave them waiting.
+            let is_turn = has_waited || state.waiting == 0;
+            if let Some(connection) = is_turn.then(|| state.idle.pop()).flatten() {
                 return Ok(Lent {
                     pool: self,
                     connection: Some(connection),
@@ -138,6 +142,7 @@ impl Pool {
             let waited = self.returned.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
             state.waiting -= 1;
+            has_waited = true;
         }
     }
 
