@@ -8,7 +8,12 @@ use std::path::PathBuf;
 use milepost_benches::plot::{self, Trouble};
 
 fn main() -> Result<(), Trouble> {
-    for path in std::env::args_os().skip(1).map(PathBuf::from) {
+    let paths = std::env::args_os().skip(1).map(PathBuf::from);
+    let paths = paths.collect::<Vec<_>>();
+    if paths.is_empty() {
+        return Err("name the files to draw, such as benches/results/*.csv".into());
+    }
+    for path in paths {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let csv = || std::fs::read_to_string(&path);
         let (svg, drawn) = if name.ends_with("-growth.csv") {

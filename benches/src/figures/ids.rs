@@ -10,7 +10,7 @@ use crate::workload::{Ids, LIVE, Lives, fill};
 
 pub(super) fn measure(run: &mut Run) -> Outcome<()> {
     let figure = format!(
-        "SQLite lifecycle with v4 ids beside v7, of {}, 1 op a call, NORMAL: ops/s",
+        "SQLite lifecycle, v4 ids beside v7, of {}, NORMAL: ops/s",
         run.scale.large
     );
     if !run.wants(&figure) {

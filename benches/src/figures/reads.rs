@@ -76,7 +76,7 @@ fn many(run: &mut Run) -> Outcome<()> {
         theirs: one.ours,
         ratio: two.ours / one.ours,
     };
-    let figure = format!("{figure}: 2 threads beside milepost's own 1: reads/s");
+    let figure = format!("{figure}, 2 threads beside 1: reads/s");
     run.compared(&figure, scaling, Target::AtLeast(1.5));
     Ok(())
 }

@@ -95,15 +95,17 @@ impl File {
             File::DEFAULT_DIRECTORY => "",
             path => path,
         };
-        let mut text = String::with_capacity(of.name.len() + directory.len() + description.len());
-        text.push_str(of.name);
-        let name_ends = end(text.len());
-        text.push_str(directory);
-        let directory_ends = end(text.len());
-        text.push_str(description);
+        let name_ends = end(of.name.len());
+        let directory_ends = end(of.name.len() + directory.len());
+        let text = if directory.is_empty() && description.is_empty() {
+            // As most files are: one allocation instead of two.
+            Arc::from(of.name)
+        } else {
+            Arc::from([of.name, directory, description].concat())
+        };
         Ok(File {
             id: of.id,
-            text: text.into(),
+            text,
             name_ends,
             directory_ends,
             described: of.description.is_some(),
