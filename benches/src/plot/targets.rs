@@ -10,7 +10,7 @@ use super::{BLUE, GREY, PALE, TYPE, Trouble, VERMILION, bold, ink, text};
 const WIDTH: i32 = 960;
 const LINE: i32 = 24;
 /// Where bars begin and end; the figure's name is before, its numbers behind.
-const BARS: (i32, i32) = (420, 740);
+const BARS: (i32, i32) = (440, 740);
 /// Bars end here, whatever their value, so that one that is far ahead does not flatten the others.
 const LONGEST: f64 = 2.0;
 
