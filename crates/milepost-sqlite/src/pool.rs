@@ -109,9 +109,9 @@ impl Pool {
         let mut state = self.lock();
         let mut has_waited = false;
         loop {
-            // Whoever comes now comes behind those who wait: else who takes one again and again, as a purge does,
-            // would leave them waiting.
-            let is_turn = has_waited || state.waiting == 0;
+            // Where there is but one, whoever comes now comes behind those who wait: else who takes it again and
+            // again, as a purge does, would leave them waiting. Reads are short, and turns would only slow them.
+            let is_turn = has_waited || state.waiting == 0 || self.max > 1;
             if let Some(connection) = is_turn.then(|| state.idle.pop()).flatten() {
                 return Ok(Lent {
                     pool: self,
