@@ -279,7 +279,10 @@ fn write_together<S: Transactions>(store: &S, calls: &[&Arc<Call>]) -> Vec<Outco
     let latest = deadlines.max_by_key(|deadline| (deadline.is_none(), *deadline));
     let latest = latest.flatten();
     let applied = catch_unwind(AssertUnwindSafe(|| {
-        apply_together(store, calls, latest).or_else(|_| apply_each_apart(store, calls, latest))
+        let together =
+            |transaction: &mut S::Transaction<'_>, ops: &[Op]| transaction.apply(ops).map(Ok);
+        apply_all(store, calls, latest, together)
+            .or_else(|_| apply_all(store, calls, latest, S::Transaction::apply_apart))
     }));
     let Ok(Ok((transaction, answers))) = applied else {
         let alone = |call: &&Arc<Call>| {
@@ -301,24 +304,15 @@ fn write_together<S: Transactions>(store: &S, calls: &[&Arc<Call>]) -> Vec<Outco
 /// A transaction that is still open, and what each of its batches came to.
 type Applied<'t, S> = (<S as Transactions>::Transaction<'t>, Vec<Answer>);
 
-fn apply_together<'t, S: Transactions>(
+/// Begins a transaction and has `apply` apply each batch in it.
+fn apply_all<'t, S: Transactions>(
     store: &'t S,
     calls: &[&Arc<Call>],
     deadline: Option<Instant>,
+    apply: impl Fn(&mut S::Transaction<'t>, &[Op]) -> Result<Answer, StoreError>,
 ) -> Result<Applied<'t, S>, StoreError> {
     let mut transaction = store.begin(deadline)?;
-    let apply = |call: &&Arc<Call>| transaction.apply(&call.ops).map(Ok);
-    let answers = calls.iter().map(apply).collect::<Result<Vec<_>, _>>()?;
-    Ok((transaction, answers))
-}
-
-fn apply_each_apart<'t, S: Transactions>(
-    store: &'t S,
-    calls: &[&Arc<Call>],
-    deadline: Option<Instant>,
-) -> Result<Applied<'t, S>, StoreError> {
-    let mut transaction = store.begin(deadline)?;
-    let apply = |call: &&Arc<Call>| transaction.apply_apart(&call.ops);
-    let answers = calls.iter().map(apply).collect::<Result<Vec<_>, _>>()?;
+    let answers = calls.iter().map(|call| apply(&mut transaction, &call.ops));
+    let answers = answers.collect::<Result<Vec<_>, _>>()?;
     Ok((transaction, answers))
 }

@@ -53,7 +53,7 @@ use crate::transaction::Writes;
 /// - Writes come one after the other, over all OS processes; reads go on beside them.
 /// - A call waits at most [`busy_timeout`](SqliteConfig::busy_timeout), all in all, then it is `Busy`.
 /// - A file of an older version is brought up to date when it is opened, in one transaction. Close it in all
-///   OS processes that run the older version first: from then on they can neither read all of it nor wipe it.
+///   OS processes that run the older version first: from then on their calls fail.
 /// - The file must be on a local disk: SQLite's WAL mode does not work over a network.
 /// - Once the file was moved, removed or replaced, every write is `Unavailable`, and every read from 10 ms
 ///   later: open it again.

@@ -5,7 +5,10 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{Place, begin, foreign_connection, pipeline};
-use milepost_core::{Failure, NewProcess, Query, StoreErrorKind, TrackError, Tracker};
+use milepost_core::{
+    Change, Failure, NewProcess, Query, Rejection, StoreErrorKind, TrackError, Tracker, Update,
+    Wipe,
+};
 use milepost_sqlite::{Durability, SqliteConfig, SqliteStore};
 
 fn store_error_kind(error: &TrackError) -> Option<StoreErrorKind> {
@@ -44,6 +47,47 @@ fn a_call_is_busy_at_its_deadline_and_not_before_and_works_once_the_lock_is_free
 
     other.execute_batch("COMMIT").expect("the lock is free");
     assert!(module.start().expect("it starts").changed);
+}
+
+/// A store remembers what it wrote last, and must never believe it once another has written.
+#[test]
+fn an_op_is_decided_on_what_another_store_has_written_since() {
+    let place = Place::new();
+    let open = || Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+    let (one, other) = (open(), open());
+    let id = begin(&one, "a.txt").request_id();
+    let apply = |tracker: &Tracker, change: Change| {
+        let op = tracker.op(id, change);
+        tracker.apply(&[op]).expect("an answer").remove(0)
+    };
+    let changed = |tracker: &Tracker, change: Change| {
+        let applied = apply(tracker, change).expect("it is applied");
+        (applied.changed, applied.revision)
+    };
+    assert_eq!(changed(&one, Change::start(1)), (true, 2));
+    assert_eq!(changed(&other, Change::complete(1)), (true, 3));
+    // Remembered as running: it would complete again, and undo the other's revision.
+    assert_eq!(changed(&one, Change::complete(1)), (false, 3));
+    assert_eq!(changed(&one, Change::start(2)), (true, 4));
+    // Beside the body: what only a column holds.
+    let update = Update::new().expires_in(Duration::from_hours(1));
+    assert_eq!(changed(&other, Change::update(update)), (true, 5));
+    assert_eq!(changed(&one, Change::start(2)), (false, 5));
+    let expiry = |tracker: &Tracker| tracker.get(id).expect("it is there").expires_at();
+    assert!(expiry(&one).is_some());
+    assert_eq!(changed(&one, Change::complete(2)), (true, 6));
+    assert!(expiry(&other).is_some());
+    // The row goes to the other table.
+    let moved = begin(&other, "b.txt").request_id();
+    other.erase(moved).expect("an erase");
+    while other.wipe().expect("an answer") != Wipe::Done {}
+    assert_eq!(changed(&one, Change::start(3)), (true, 7));
+    // Gone, and begun anew by the same id: the row may be the same.
+    other.erase(id).expect("an erase");
+    assert_eq!(apply(&one, Change::complete(3)), Err(Rejection::NotFound));
+    let anew = NewProcess::new(&pipeline()).request_id(id);
+    other.begin(anew).expect("it begins");
+    assert_eq!(changed(&one, Change::start(1)), (true, 2));
 }
 
 #[test]
