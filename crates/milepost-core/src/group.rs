@@ -23,6 +23,9 @@ type Answer = Result<Vec<Verdict>, StoreError>;
 /// How many callers may wait for their turn; the next is [`Busy`](StoreErrorKind::Busy) at once.
 const WAITING: usize = 1024;
 
+/// How many callers have been told for each time that a leader lets them run before it hands the lead on.
+const TOLD_PER_YIELD: usize = 8;
+
 /// What a store gives for its writes to be grouped: a way to begin a transaction that holds the write lock.
 pub trait Transactions {
     /// One transaction.
@@ -177,8 +180,6 @@ impl GroupCommit {
         }
         let calls = std::iter::once(own).chain(&others).collect::<Vec<_>>();
         let answers = write_together(store, &calls);
-        // Whoever leads next begins while these are told.
-        drop(leadership);
         let mut answers = answers.into_iter();
         let own = answers.next().expect("there is one answer for each call");
         for (call, answer) in others.iter().zip(answers) {
@@ -188,6 +189,12 @@ impl GroupCommit {
                 Err(StoreError::new(StoreErrorKind::Other, why))
             })));
         }
+        // Those who have been told come again in time for the next group, given a moment to run: it is larger then, and
+        // a sync is shared among more. Another OS process that waits for the store gets its turn, too.
+        for _ in 0..=others.len() / TOLD_PER_YIELD {
+            thread::yield_now();
+        }
+        drop(leadership);
         own.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
