@@ -71,7 +71,7 @@ fn change(step: usize) -> Change {
     }
 }
 
-fn all_applied(verdicts: Vec<Verdict>) -> Outcome<()> {
+fn all_applied(verdicts: impl IntoIterator<Item = Verdict>) -> Outcome<()> {
     for verdict in verdicts {
         if !verdict?.changed {
             return Err("an op changed nothing".into());
@@ -98,7 +98,7 @@ impl Subject for Milepost {
         } else {
             module.complete()?
         };
-        all_applied(vec![Ok(applied)])
+        all_applied([Ok(applied)])
     }
 
     fn batch(&self, slots: &mut [Slot<Live>], ids: Ids) -> Outcome<()> {

@@ -56,34 +56,39 @@ fn holds(law: bool, sentence: Broken) -> Result<(), Broken> {
 }
 
 fn module_laws(process: &Process, module: &Module) -> Result<(), Broken> {
-    holds(module.attempt() >= 1, "an attempt must be at least 1")?;
-    let times = [
-        module.state.started(),
-        module.state.ended(),
-        module.progress_at(),
-    ];
-    holds(
-        times.into_iter().flatten().all(is_kept),
-        "times must lie in years 1 to 9999",
-    )?;
-    match &module.state {
-        ModuleState::Failed { failure, .. } => {
+    let times_are_kept = match &module.state {
+        ModuleState::Pending => true,
+        ModuleState::Running { since } => is_kept(*since),
+        ModuleState::Complete { started, ended } => is_kept(*started) && is_kept(*ended),
+        ModuleState::Failed {
+            started,
+            ended,
+            failure,
+        } => {
             holds(
                 failure.check().is_ok(),
                 "a failure's texts must be within their limits",
             )?;
+            is_kept(*started) && is_kept(*ended)
         }
-        ModuleState::Skipped { reason, .. } => {
+        ModuleState::Skipped { at, reason } => {
             holds(
                 Field::Reason.check(reason).is_ok(),
                 "a reason must be within its limits",
             )?;
+            is_kept(*at)
         }
-        ModuleState::Pending
-        | ModuleState::Running { .. }
-        | ModuleState::Complete { .. }
-        | ModuleState::Cancelled { .. } => {}
+        ModuleState::Cancelled { started, at } => started.is_none_or(is_kept) && is_kept(*at),
+    };
+    holds(
+        times_are_kept && module.progress_at().is_none_or(is_kept),
+        "times must lie in years 1 to 9999",
+    )?;
+    // As most modules are, and nothing below is said of those.
+    if !module.has_details() {
+        return Ok(());
     }
+    holds(module.attempt() >= 1, "an attempt must be at least 1")?;
     if let Some(progress) = module.progress() {
         holds(
             module.state.started().is_some(),
@@ -215,16 +220,15 @@ fn order_laws(process: &Process) -> Result<(), Broken> {
 
 /// The outcome is the fold over the modules.
 fn outcome_laws(process: &Process) -> Result<(), Broken> {
-    let count = |wanted: fn(&ModuleState) -> bool| {
-        process
-            .modules
-            .iter()
-            .filter(|module| wanted(&module.state))
-            .count()
-    };
-    let done = count(ModuleState::is_done);
-    let failed = count(|state| matches!(state, ModuleState::Failed { .. }));
-    let cancelled = count(|state| matches!(state, ModuleState::Cancelled { .. }));
+    let (mut done, mut failed, mut cancelled) = (0, 0, 0);
+    for module in &process.modules {
+        match module.state {
+            ModuleState::Complete { .. } | ModuleState::Skipped { .. } => done += 1,
+            ModuleState::Failed { .. } => failed += 1,
+            ModuleState::Cancelled { .. } => cancelled += 1,
+            ModuleState::Pending | ModuleState::Running { .. } => {}
+        }
+    }
     let all = process.modules.len();
     let law = match &process.outcome {
         Outcome::Ongoing => failed == 0 && cancelled == 0 && done < all,

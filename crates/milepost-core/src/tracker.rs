@@ -108,7 +108,7 @@ impl Tracker {
     /// given, and at least 1 ms.
     ///
     /// Changes through this tracker wake at once, whatever the interval. It holds for all clones. While
-    /// the store is slow the pauses grow: polling never takes more than a twentieth of one thread.
+    /// the store is slow the pauses grow: polling never takes more than 4 % of one thread.
     #[must_use]
     pub fn poll_interval(self, interval: Duration) -> Self {
         self.inner.shared.watchers.set_interval(interval);

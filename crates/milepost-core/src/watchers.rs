@@ -22,7 +22,7 @@ use crate::tracker::Shared;
 use crate::verdict::{Rejection, Verdict};
 
 /// Polling takes at most one part in this many of the poller's time.
-const DUTY: u32 = 20;
+const DUTY: u32 = 25;
 const DEFAULT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// All seats of a tracker.
