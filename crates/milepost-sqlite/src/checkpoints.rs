@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::{self, JoinHandle, Thread};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use milepost_core::{StoreError, StoreErrorKind};
@@ -14,16 +14,17 @@ use crate::config::SqliteConfig;
 use crate::connection::connect;
 use crate::error::{Busy, store_error};
 use crate::path::TheFile;
-use crate::pool::Deadline;
-use crate::sql;
+use crate::pool::{Deadline, Pool};
+use crate::{sql, wal_hook};
 
-/// After how many more pages in the WAL a checkpoint is made.
+/// After how many more pages in the WAL a checkpoint is made, after which writers stand still until all of it is in
+/// the file: the WAL starts anew only when nobody has added to it meanwhile, and only then is the file synced. So
+/// the longer that is put off, the longer they stand.
 const BUDGET: usize = 2_000;
-/// From how many pages on writers stand still until all of it is in the file: the WAL starts anew only when
-/// nobody has added to it meanwhile. 64 MiB.
-const BOUND: usize = 16_000;
 /// How often it catches up with those who write before that.
 const CATCHING_UP: usize = 4;
+/// How much may be left for that: a few milliseconds' work.
+const LITTLE: usize = BUDGET / 4;
 /// How long the thread tries to have writers stand still before it leaves that to the next time.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -33,28 +34,27 @@ pub(crate) struct Checkpoints {
     thread: Option<JoinHandle<()>>,
 }
 
+#[derive(Default)]
 struct Bell {
-    /// Ops written since the thread was last woken.
-    written: AtomicUsize,
-    /// After how many it is woken: as many as have filled the budget before.
-    due: AtomicUsize,
+    /// How many pages the WAL had when the thread was woken last.
+    seen: AtomicUsize,
     stopping: AtomicBool,
 }
 
 impl Checkpoints {
     /// Starts the thread. None if the machine has none left: then SQLite makes its checkpoints on the commit.
-    pub(crate) fn start(file: &Arc<TheFile>, config: &SqliteConfig) -> Option<Self> {
-        let bell = Arc::new(Bell {
-            written: AtomicUsize::new(0),
-            due: AtomicUsize::new(BUDGET / 4),
-            stopping: AtomicBool::new(false),
-        });
+    pub(crate) fn start(
+        file: &Arc<TheFile>,
+        config: &SqliteConfig,
+        writer: &Arc<Pool>,
+    ) -> Option<Self> {
+        let bell = Arc::<Bell>::default();
         let keeper = Keeper {
             bell: Arc::clone(&bell),
             file: Arc::clone(file),
             config: config.clone(),
+            writer: Arc::clone(writer),
             connection: None,
-            pages: 0,
         };
         let builder = thread::Builder::new().name("milepost-checkpoints".to_owned());
         let thread = builder.spawn(move || keeper.run()).ok()?;
@@ -64,28 +64,24 @@ impl Checkpoints {
         })
     }
 
-    /// Notes that so many ops were committed.
-    pub(crate) fn note(&self, ops: usize) {
-        let written = self.bell.written.fetch_add(ops, Ordering::Relaxed) + ops;
-        if written >= self.bell.due.load(Ordering::Relaxed)
-            && let Some(thread) = &self.thread
-        {
-            self.bell.ring(thread.thread());
+    /// Notes that this thread has just committed. While it has the writer: no two come at once.
+    pub(crate) fn note(&self) {
+        let pages = wal_hook::pages();
+        let seen = self.bell.seen.load(Ordering::Relaxed);
+        // Fewer than before: it has started anew since.
+        let seen = if pages < seen { 0 } else { seen };
+        let is_due = pages - seen >= BUDGET;
+        self.bell
+            .seen
+            .store(if is_due { pages } else { seen }, Ordering::Relaxed);
+        if is_due && let Some(thread) = &self.thread {
+            thread.thread().unpark();
         }
     }
 
     /// Leaves the thread alone, for a child of `fork`, in which it does not run.
     pub(crate) fn forget(&mut self) {
         std::mem::forget(self.thread.take());
-    }
-}
-
-impl Bell {
-    fn ring(&self, thread: &Thread) {
-        // Once: whoever comes next counts from here.
-        if self.written.swap(0, Ordering::Relaxed) > 0 {
-            thread.unpark();
-        }
     }
 }
 
@@ -105,9 +101,8 @@ struct Keeper {
     bell: Arc<Bell>,
     file: Arc<TheFile>,
     config: SqliteConfig,
+    writer: Arc<Pool>,
     connection: Option<Connection>,
-    /// How many pages the WAL had at the last checkpoint.
-    pages: usize,
 }
 
 impl Keeper {
@@ -130,34 +125,36 @@ impl Keeper {
             None => self.connect()?,
         };
         let mut wal = run(&connection, sql::CHECKPOINT)?;
-        if wal.pages > BOUND {
-            // What came meanwhile, until it is little: writers stand still for the rest.
-            for _ in 0..CATCHING_UP {
-                if wal.left() < BUDGET / 4 {
-                    break;
-                }
-                wal = run(&connection, sql::CHECKPOINT)?;
+        // What came meanwhile, until it is little.
+        for _ in 0..CATCHING_UP {
+            if wal.left() < LITTLE {
+                break;
             }
-            // Each try takes the write lock in the pause between two commits, or fails at once.
-            let patience = Deadline::after(PATIENCE);
-            match patience.retry(|| run(&connection, sql::CHECKPOINT_ALL)) {
-                Ok(all) => wal = all,
-                Err(error) if error.is_busy() => {}
-                Err(error) => return Err(error),
-            }
+            wal = run(&connection, sql::CHECKPOINT)?;
         }
-        self.learn(wal.pages);
+        // Where much is left, readers hold on to it, and writers would stand still for nothing.
+        if wal.left() < BUDGET {
+            self.start_wal_anew(&connection)?;
+        }
         self.connection = Some(connection);
         Ok(())
     }
 
-    /// Wakes the thread next time when about the budget has come together.
-    fn learn(&mut self, pages: usize) {
-        let grown = pages.checked_sub(self.pages).unwrap_or(pages).max(1);
-        self.pages = pages;
-        let due = self.bell.due.load(Ordering::Relaxed);
-        let due = (due * BUDGET / grown).clamp(BUDGET / 16, BUDGET * 64);
-        self.bell.due.store(due, Ordering::Relaxed);
+    /// Carries over the rest while nobody writes: neither here, nor, as far as patience goes, in another OS process.
+    fn start_wal_anew(&self, connection: &Connection) -> Result<(), StoreError> {
+        let patience = Deadline::after(PATIENCE);
+        let none_is_open = || {
+            let why = "whoever writes next opens the connection";
+            Err(StoreError::new(StoreErrorKind::Busy, why))
+        };
+        let attempt = || {
+            let _paused = self.writer.take(patience, none_is_open)?;
+            patience.retry(|| run(connection, sql::CHECKPOINT_ALL))
+        };
+        match attempt() {
+            Err(error) if !error.is_busy() => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     fn connect(&self) -> Result<Connection, StoreError> {

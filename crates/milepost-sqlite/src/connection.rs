@@ -62,12 +62,6 @@ pub(crate) fn run(connection: &Connection, statement: &str) -> rusqlite::Result<
     connection.prepare_cached(statement)?.execute([]).map(drop)
 }
 
-/// No checkpoint on the commits of this connection.
-pub(crate) fn leave_checkpoints_to_others(connection: &Connection) -> Result<(), StoreError> {
-    let set = connection.pragma_update(None, "wal_autocheckpoint", 0);
-    set.map_err(store_error)
-}
-
 pub(crate) fn synchronous(durability: Durability) -> &'static str {
     match durability {
         Durability::Full => "FULL",

@@ -21,6 +21,7 @@ mod source;
 mod sql;
 mod transaction;
 mod upgrades;
+mod wal_hook;
 mod wipe;
 
 use std::fmt;
@@ -36,7 +37,7 @@ use rusqlite::Connection;
 
 use crate::checkpoints::Checkpoints;
 pub use crate::config::{Durability, SqliteConfig};
-use crate::connection::{leave_checkpoints_to_others, run, synchronous};
+use crate::connection::{run, synchronous};
 use crate::error::store_error;
 use crate::memo::Memo;
 use crate::path::TheFile;
@@ -98,7 +99,7 @@ pub struct SqliteStore {
     checkpoints: Option<Checkpoints>,
     /// Closed before the writer, so that the writer closes the file for good.
     readers: Pool,
-    writer: Pool,
+    writer: Arc<Pool>,
     /// Joins the batches of callers that come while another commits.
     group: GroupCommit,
     /// What the writer has decoded.
@@ -129,7 +130,7 @@ impl SqliteStore {
             create_if_missing: false,
             ..config
         };
-        SqliteStore::over(config, Some(Arc::new(file)), writer)
+        Ok(SqliteStore::over(config, Some(Arc::new(file)), writer))
     }
 
     /// A database in memory, which is gone when the store is dropped: for tests of what is to run on a
@@ -138,24 +139,22 @@ impl SqliteStore {
         library::check()?;
         let config = SqliteConfig::new(":memory:");
         let writer = open::open_memory(&config)?;
-        SqliteStore::over(config, None, writer)
+        Ok(SqliteStore::over(config, None, writer))
     }
 
-    fn over(
-        config: SqliteConfig,
-        file: Option<Arc<TheFile>>,
-        writer: Connection,
-    ) -> Result<Self, StoreError> {
+    fn over(config: SqliteConfig, file: Option<Arc<TheFile>>, mut writer: Connection) -> Self {
+        let writers = Arc::new(Pool::new(1));
         let checkpoints = match (&file, config.durability) {
-            (Some(file), Durability::Normal) => Checkpoints::start(file, &config),
+            (Some(file), Durability::Normal) => Checkpoints::start(file, &config, &writers),
             (None, _) | (_, Durability::Full) => None,
         };
         if checkpoints.is_some() {
-            leave_checkpoints_to_others(&writer)?;
+            wal_hook::note_pages(&mut writer);
         }
-        Ok(SqliteStore {
-            readers: Pool::new(config.readers.max(1), None),
-            writer: Pool::new(1, Some(writer)),
+        writers.add(writer);
+        SqliteStore {
+            readers: Pool::new(config.readers.max(1)),
+            writer: writers,
             group: GroupCommit::new(),
             memo: Mutex::default(),
             last_table: LastTable::default(),
@@ -163,7 +162,7 @@ impl SqliteStore {
             config,
             file,
             checkpoints,
-        })
+        }
     }
 
     fn config(&self) -> &SqliteConfig {
@@ -197,9 +196,9 @@ impl SqliteStore {
         };
         file.check()?;
         self.writer.take(deadline, || {
-            let writer = open::open_file(file.path(), &self.config, deadline)?;
+            let mut writer = open::open_file(file.path(), &self.config, deadline)?;
             if self.checkpoints.is_some() {
-                leave_checkpoints_to_others(&writer)?;
+                wal_hook::note_pages(&mut writer);
             }
             file.check().map(|()| writer)
         })
@@ -227,15 +226,7 @@ impl SqliteStore {
         // If it fails, giving the connection back rolls back.
         let value = work(&transaction.writer)?;
         transaction.commit()?;
-        self.note_written(PAGES_OF_CHORES);
         Ok(value)
-    }
-
-    /// Notes that so many ops, or as much work, were committed.
-    fn note_written(&self, ops: usize) {
-        if let Some(checkpoints) = &self.checkpoints {
-            checkpoints.note(ops);
-        }
     }
 
     /// A write transaction whose commit is synced whatever the durability.
@@ -280,9 +271,6 @@ impl SqliteStore {
         })
     }
 }
-
-/// About how many pages a step of a purge or a wipe writes.
-const PAGES_OF_CHORES: usize = 200;
 
 /// The same error, saying which file it is about.
 fn name_path(error: &StoreError, path: &Path) -> StoreError {

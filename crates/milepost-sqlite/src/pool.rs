@@ -85,12 +85,11 @@ struct State {
 }
 
 impl Pool {
-    /// At most `max` connections, one of which may be open already.
-    pub(crate) fn new(max: usize, first: Option<Connection>) -> Self {
-        let open = usize::from(first.is_some());
+    /// At most `max` connections.
+    pub(crate) fn new(max: usize) -> Self {
         let state = State {
-            idle: first.into_iter().collect(),
-            open,
+            idle: Vec::new(),
+            open: 0,
             waiting: 0,
         };
         Pool {
@@ -98,6 +97,13 @@ impl Pool {
             returned: Condvar::new(),
             max,
         }
+    }
+
+    /// Adds one that is open already.
+    pub(crate) fn add(&self, connection: Connection) {
+        let mut state = self.lock();
+        state.open += 1;
+        state.idle.push(connection);
     }
 
     /// Lends a connection, waiting for one until the deadline.
@@ -144,6 +150,11 @@ impl Pool {
             state.waiting -= 1;
             has_waited = true;
         }
+    }
+
+    /// Whether anybody waits for a connection.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.lock().waiting > 0
     }
 
     /// Takes all that is idle out, for a child of `fork`, which must not close what its parent opened.

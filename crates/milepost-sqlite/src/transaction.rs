@@ -15,8 +15,6 @@ pub(crate) struct WriteTransaction<'s> {
     store: &'s SqliteStore,
     pub(crate) writer: Lent<'s>,
     deadline: Deadline,
-    /// How many ops it has applied.
-    ops: usize,
 }
 
 /// Where write transactions come from.
@@ -36,7 +34,6 @@ impl<'s> Transactions for Writes<'s> {
             store: self.0,
             writer,
             deadline,
-            ops: 0,
         })
     }
 }
@@ -60,7 +57,9 @@ impl Transaction for WriteTransaction<'_> {
     fn commit(self) -> Result<(), StoreError> {
         match self.deadline.retry(|| run(&self.writer, sql::COMMIT)) {
             Ok(()) => {
-                self.store.note_written(self.ops);
+                if let Some(checkpoints) = &self.store.checkpoints {
+                    checkpoints.note();
+                }
                 Ok(())
             }
             // Nothing was committed: the transaction is still open, and is rolled back.
@@ -79,7 +78,6 @@ impl WriteTransaction<'_> {
     }
 
     fn apply_batch(&mut self, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
-        self.ops += ops.len();
         // Only whoever holds the write lock comes here, so nobody waits.
         let mut memo = self
             .store

@@ -24,8 +24,10 @@ use crate::pool::Deadline;
 use crate::rows::Table;
 use crate::{SqliteStore, sql};
 
-/// How many processes one transaction of a purge deletes: others write between two of them.
-const PURGED_AT_ONCE: usize = 500;
+/// How many processes one transaction of a purge deletes: others write between two of them. The fewer the longer
+/// others wait, or who has an op to write every millisecond falls behind by as much with each transaction.
+const PURGED_AT_ONCE: usize = 2_000;
+const PURGED_BESIDE_OTHERS: usize = 50;
 /// How many rows, and bytes of records, one transaction of a wipe moves.
 const MOVED_AT_ONCE: i64 = 200;
 const MOVED_BYTES: i64 = 1024 * 1024;
@@ -82,14 +84,22 @@ impl SqliteStore {
     ) -> Result<usize, StoreError> {
         limits::check_purge(limit)?;
         let mut purged = 0;
+        let mut at_once = PURGED_AT_ONCE;
         while purged < limit {
-            let some = (limit - purged).min(PURGED_AT_ONCE);
-            let count =
-                self.write_transaction(|connection| purge_some(connection, expired_by, some))?;
+            let some = at_once.min(limit - purged);
+            let (count, others_wait) = self.write_transaction(|connection| {
+                let count = purge_some(connection, expired_by, some)?;
+                Ok((count, self.writer.is_waited_for()))
+            })?;
             purged += count;
             if count < some {
                 break;
             }
+            at_once = if others_wait {
+                (at_once / 2).max(PURGED_BESIDE_OTHERS)
+            } else {
+                (at_once * 2).min(PURGED_AT_ONCE)
+            };
         }
         Ok(purged)
     }
