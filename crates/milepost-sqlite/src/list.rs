@@ -66,7 +66,7 @@ fn merge(connection: &Connection, listing: &Listing, pipeline: &str) -> Result<F
     let mut streams = Vec::with_capacity(prepared.len());
     for (status, statement) in &mut prepared {
         let rows = bounds.query(statement, pipeline, *status, NO_LIMIT)?;
-        streams.push(Stream::open(rows)?);
+        streams.push(Stream::open(rows, *status)?);
     }
 
     let mut items = Vec::new();
@@ -88,7 +88,7 @@ fn merge(connection: &Connection, listing: &Listing, pipeline: &str) -> Result<F
         last = Some(place);
         let row = stream.rows.get();
         let row = row.ok_or_else(|| corrupt("a list lost its row"))?;
-        let process = columns::decode(row, 1, place.request_id)?;
+        let process = columns::listed(row, place, stream.status, pipeline)?;
         if listing.filter.matches(&process) {
             items.push(process);
         }
@@ -204,12 +204,17 @@ fn sort(places: &mut [(Place, Home)], order: Order) {
 /// Rows in the order of the list, and the place of the one that comes next.
 struct Stream<'s> {
     rows: rusqlite::Rows<'s>,
+    status: OverallStatus,
     head: Option<Place>,
 }
 
 impl<'s> Stream<'s> {
-    fn open(rows: rusqlite::Rows<'s>) -> Result<Self, StoreError> {
-        let mut stream = Stream { rows, head: None };
+    fn open(rows: rusqlite::Rows<'s>, status: OverallStatus) -> Result<Self, StoreError> {
+        let mut stream = Stream {
+            rows,
+            status,
+            head: None,
+        };
         stream.advance()?;
         Ok(stream)
     }

@@ -104,9 +104,14 @@ macro_rules! in_order {
     };
 }
 
-/// The processes themselves.
-pub(crate) const NEWEST: PerTable = in_order!(concat!("request_id, ", columns!()), newest);
-pub(crate) const OLDEST: PerTable = in_order!(concat!("request_id, ", columns!()), oldest);
+/// The processes themselves, but for what is asked for.
+macro_rules! listed {
+    () => {
+        "request_id, created_at, settled_at, expires_at, leased_until, file_id, directory, body"
+    };
+}
+pub(crate) const NEWEST: PerTable = in_order!(listed!(), newest);
+pub(crate) const OLDEST: PerTable = in_order!(listed!(), oldest);
 
 /// Only where they are: the index alone has that.
 pub(crate) const NEWEST_PLACES: PerTable = in_order!("request_id, created_at, row", newest);
