@@ -26,7 +26,7 @@ use crate::{SqliteStore, sql};
 
 /// How many processes one transaction of a purge deletes: others write between two of them. The fewer the longer
 /// others wait, or who has an op to write every millisecond falls behind by as much with each transaction.
-const PURGED_AT_ONCE: usize = 2_000;
+const PURGED_AT_ONCE: usize = 500;
 const PURGED_BESIDE_OTHERS: usize = 50;
 /// How many rows, and bytes of records, one transaction of a wipe moves.
 const MOVED_AT_ONCE: i64 = 200;
