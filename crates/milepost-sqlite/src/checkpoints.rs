@@ -25,8 +25,10 @@ const BUDGET: usize = 2_000;
 const CATCHING_UP: usize = 4;
 /// How much may be left for that: a few milliseconds' work.
 const LITTLE: usize = BUDGET / 4;
-/// How long the thread tries to have writers stand still before it leaves that to the next time.
+/// How long the thread waits for its turn among the writers before it leaves the rest to the next time.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// How long it has them stand still while others, readers or another OS process, are in the way.
+const STANDING: Duration = Duration::from_millis(5);
 
 /// The thread, which ends when this is dropped.
 pub(crate) struct Checkpoints {
@@ -140,16 +142,15 @@ impl Keeper {
         Ok(())
     }
 
-    /// Carries over the rest while nobody writes: neither here, nor, as far as patience goes, in another OS process.
+    /// Carries over the rest while nobody writes.
     fn start_wal_anew(&self, connection: &Connection) -> Result<(), StoreError> {
-        let patience = Deadline::after(PATIENCE);
         let none_is_open = || {
             let why = "whoever writes next opens the connection";
             Err(StoreError::new(StoreErrorKind::Busy, why))
         };
         let attempt = || {
-            let _paused = self.writer.take(patience, none_is_open)?;
-            patience.retry(|| run(connection, sql::CHECKPOINT_ALL))
+            let _paused = self.writer.take(Deadline::after(PATIENCE), none_is_open)?;
+            Deadline::after(STANDING).retry(|| run(connection, sql::CHECKPOINT_ALL))
         };
         match attempt() {
             Err(error) if !error.is_busy() => Err(error),
