@@ -64,6 +64,7 @@ pub enum Durability {
     /// What was acknowledged survives a power cut: each commit is synced (`synchronous=FULL`).
     Full,
     /// A power cut may lose the newest acknowledged changes, never ones in the middle
-    /// (`synchronous=NORMAL`). Many times faster one by one. The store runs a thread that makes checkpoints.
+    /// (`synchronous=NORMAL`). Many times faster one by one. The store runs a thread that makes checkpoints, so that
+    /// the WAL beside the file stays below 64 MiB; a reader that holds on to it for long lets it grow.
     Normal,
 }
