@@ -222,12 +222,10 @@ fn order_laws(process: &Process) -> Result<(), Broken> {
 fn outcome_laws(process: &Process) -> Result<(), Broken> {
     let (mut done, mut failed, mut cancelled) = (0, 0, 0);
     for module in &process.modules {
-        match module.state {
-            ModuleState::Complete { .. } | ModuleState::Skipped { .. } => done += 1,
-            ModuleState::Failed { .. } => failed += 1,
-            ModuleState::Cancelled { .. } => cancelled += 1,
-            ModuleState::Pending | ModuleState::Running { .. } => {}
-        }
+        let state = &module.state;
+        done += usize::from(state.is_done());
+        failed += usize::from(matches!(state, ModuleState::Failed { .. }));
+        cancelled += usize::from(matches!(state, ModuleState::Cancelled { .. }));
     }
     let all = process.modules.len();
     let law = match &process.outcome {

@@ -68,7 +68,9 @@ impl Checkpoints {
 
     /// Notes that this thread has just committed. While it has the writer: no two come at once.
     pub(crate) fn note(&self) {
-        let pages = wal_hook::pages();
+        let Some(pages) = wal_hook::take_pages() else {
+            return;
+        };
         let seen = self.bell.seen.load(Ordering::Relaxed);
         // Fewer than before: it has started anew since.
         let seen = if pages < seen { 0 } else { seen };

@@ -85,8 +85,8 @@ fn indexed<'r>(
     })
 }
 
-/// The process in a row of a list in order, of which the index has told the rest: each column costs a twentieth of
-/// what reading the whole row does.
+/// The process in a row of a list in order, of which the index has told the rest: each column costs about 200
+/// instructions of the 11,000 that a row takes.
 pub(crate) fn listed(
     row: &Row<'_>,
     place: Place,

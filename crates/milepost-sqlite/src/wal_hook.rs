@@ -7,12 +7,13 @@ use rusqlite::{Connection, hooks};
 
 thread_local! {
     /// How many pages the WAL had after the commit that this thread made last.
-    static PAGES: Cell<usize> = const { Cell::new(0) };
+    static PAGES: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-/// How many pages the WAL had after the commit that this thread made last, on a connection that was set to note it.
-pub(crate) fn pages() -> usize {
-    PAGES.get()
+/// How many pages the WAL has after the commit that this thread has just made, on a connection that was set to note it;
+/// none if that wrote nothing.
+pub(crate) fn take_pages() -> Option<usize> {
+    PAGES.take()
 }
 
 /// Has the commits of this connection make no checkpoint, but note how long the WAL is.
@@ -20,8 +21,10 @@ pub(crate) fn note_pages(writer: &mut Connection) {
     Connection::wal_hook.note_pages_of(writer);
 }
 
-fn note(pages: c_int) {
-    PAGES.set(usize::try_from(pages).unwrap_or(0));
+#[expect(clippy::unnecessary_wraps, reason = "a hook may fail")]
+fn note(pages: c_int) -> rusqlite::Result<()> {
+    PAGES.set(usize::try_from(pages).ok());
+    Ok(())
 }
 
 /// `Connection::wal_hook`, which from rusqlite 0.41 on takes another kind of function than before. `V` tells the two
@@ -35,10 +38,7 @@ type HookUntil40 = fn(&hooks::Wal, c_int) -> rusqlite::Result<()>;
 
 impl<H: Fn(&Connection, Option<HookUntil40>)> WalHook<Until40> for H {
     fn note_pages_of(&self, writer: &mut Connection) {
-        let hook: HookUntil40 = |_, pages| {
-            note(pages);
-            Ok(())
-        };
+        let hook: HookUntil40 = |_, pages| note(pages);
         self(writer, Some(hook));
     }
 }
@@ -48,10 +48,7 @@ type HookFrom41 = fn(&mut hooks::Wal, c_int) -> rusqlite::Result<()>;
 
 impl<H: Fn(&mut Connection, Option<HookFrom41>) -> rusqlite::Result<()>> WalHook<From41> for H {
     fn note_pages_of(&self, writer: &mut Connection) {
-        let hook: HookFrom41 = |_, pages| {
-            note(pages);
-            Ok(())
-        };
+        let hook: HookFrom41 = |_, pages| note(pages);
         // The hook takes the place of SQLite's own checkpoint, so if it cannot be set, that goes on.
         let _ = self(writer, Some(hook));
     }

@@ -56,8 +56,7 @@ fn the_wal_stays_short_when_small_batches_follow_large_ones() -> Outcome {
     Ok(())
 }
 
-/// The same of a store that has nothing but its own ops to go by: of another OS process, or of another store in this
-/// one, it sees only the WAL.
+/// What others write counts too: each store goes by the length of the WAL and not by its own ops.
 #[test]
 fn stores_that_share_a_file_keep_its_wal_short_together() -> Outcome {
     let directory = tempfile::tempdir()?;

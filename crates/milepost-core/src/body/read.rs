@@ -57,7 +57,7 @@ struct Reader<'b> {
     unused: usize,
 }
 
-/// So many bytes of a number fit into 64 bits whatever is in them: with five weeks' worth of microseconds and more.
+/// So many bytes of a number fit into 64 bits whatever is in them: a thousand years of microseconds.
 const SHORT: usize = 8;
 
 const CUT_SHORT: Broken = "its form cannot be read";
@@ -242,7 +242,7 @@ impl<'b> Reader<'b> {
         }
     }
 
-    /// The time since the one before. Nine of ten numbers in a body are these, so they are read without going through
+    /// The time since the one before. Most numbers in a body are these, so they are read without going through
     /// what reads them all: postcard's form of an `i64` is seven bits a byte, the lowest first, and the sign in the
     /// lowest bit.
     fn delta(&mut self) -> Result<i64, Broken> {
