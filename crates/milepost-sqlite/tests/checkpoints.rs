@@ -32,7 +32,7 @@ fn begin(tracker: &Tracker, processes: usize) -> Result<Vec<Op>, Box<dyn std::er
 }
 
 /// How many pages an op writes was once guessed from those before. A thousand ops of one batch share pages and ops of
-/// their own batches do not, so after a large import the thread slept while the WAL grew to gigabytes, and every
+/// their own batches do not, so after a large import the thread slept while the WAL grew to a gigabyte, and every
 /// write slowed to half.
 #[test]
 fn the_wal_stays_short_when_small_batches_follow_large_ones() -> Outcome {
