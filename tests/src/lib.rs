@@ -1,7 +1,14 @@
 //! Laws of milepost that span crates and OS processes: see `tests/`. The programs in `src/bin` are the
 //! OS processes.
 //!
+//! The laws of trust are in [`laws`]: what is promised of crashes, faults, erasure, rivals and hostile files.
+//! `./test` tries each briefly; `cargo run --release -p milepost-tests --bin laws` tries them as often as is
+//! asked, and keeps what it has shown in `tests/results`.
+//!
 //! The programs in the project's documents are run from here too, as doctests.
+
+pub mod law;
+pub mod laws;
 
 /// The programs in `README.md`.
 #[cfg(doctest)]
