@@ -1,5 +1,6 @@
 //! The figures: each file measures some, and says what is done on both sides.
 
+mod bare;
 mod ids;
 mod lifecycle;
 mod memory;
@@ -21,6 +22,7 @@ pub fn measure(run: &mut Run) -> Outcome<()> {
     rivals::measure(run)?;
     reads::measure(run)?;
     pages::measure(run)?;
+    bare::measure(run)?;
     size::measure(run)?;
     ids::measure(run)?;
     purge::measure(run)?;

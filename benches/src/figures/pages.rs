@@ -15,7 +15,7 @@ use crate::run::{Level, Pair, Run};
 use crate::table::Target;
 use crate::workload::PIPELINE;
 
-const PAGE: u32 = 50;
+pub(super) const PAGE: u32 = 50;
 const WALKED: u32 = 1000;
 /// How many places deep pages begin at.
 const PLACES: usize = 20;
@@ -89,7 +89,7 @@ fn our_page(pair: &Pair, limit: u32, after: Option<Cursor>) -> Outcome<Option<Cu
     Ok(page.next)
 }
 
-fn their_page(pair: &Pair, limit: u32, after: Option<Place>) -> Outcome<Option<Place>> {
+pub(super) fn their_page(pair: &Pair, limit: u32, after: Option<Place>) -> Outcome<Option<Place>> {
     let page = pair
         .theirs
         .store

@@ -133,13 +133,13 @@ fn reads_a_second(
 }
 
 /// Random ones of these.
-struct Ids<'a> {
+pub(super) struct Ids<'a> {
     ids: &'a [Uuid],
     state: u64,
 }
 
 impl<'a> Ids<'a> {
-    fn of(ids: &'a [Uuid]) -> Self {
+    pub(super) fn of(ids: &'a [Uuid]) -> Self {
         let seed = u64::try_from(SystemClock.random() >> 64).unwrap_or(0);
         Ids {
             ids,
@@ -148,7 +148,7 @@ impl<'a> Ids<'a> {
     }
 
     /// By xorshift: cheap beside a read, and of any order but the file's.
-    fn next(&mut self) -> Uuid {
+    pub(super) fn next(&mut self) -> Uuid {
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
         self.state ^= self.state << 17;
