@@ -167,7 +167,7 @@ impl Term {
         })
     }
 
-    fn matches(&self, process: &Process) -> bool {
+    fn matches(&self, process: &Process, indexed: &Indexed<'_>) -> bool {
         let file = process.file();
         match self {
             Term::FileName(name) => file.name() == name,
@@ -184,7 +184,7 @@ impl Term {
             | Term::UnderDirectory(_)
             | Term::Created(_)
             | Term::Settled(_)
-            | Term::Stalled { .. } => self.holds_for(&process.into()) == Some(true),
+            | Term::Stalled { .. } => self.holds_for(indexed) == Some(true),
         }
     }
 
@@ -262,8 +262,12 @@ impl Filter {
     /// Whether a process passes: the meaning of every term, for every store.
     #[must_use]
     pub fn matches(&self, process: &Process) -> bool {
+        let indexed = Indexed::from(process);
         self.visible_at.is_none_or(|time| !process.is_expired(time))
-            && self.terms.iter().all(|term| term.matches(process))
+            && self
+                .terms
+                .iter()
+                .all(|term| term.matches(process, &indexed))
     }
 
     /// The statuses that can pass, each once, in the order of their codes: what an index by status has to
