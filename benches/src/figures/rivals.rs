@@ -1,6 +1,6 @@
 //! Two OS processes that write to one SQLite file, 1 op a call, one thread each.
 //!
-//! Both sides: two children on the same file, each with half of the live processes. Milepost waits for its turn by pauses
+//! Both sides: two children on the same file, each with half of the live processes, that begin together. Milepost waits for its turn by pauses
 //! of its own, the hand-written code by SQLite's busy timeout of 5 seconds. Shown are what both write together, what the
 //! slower has of the faster's figure, and the longest that any call took.
 
@@ -46,13 +46,12 @@ fn rivals(side: &str, path: &Path, level: Level, lasting: Duration) -> Outcome<R
     let millis = lasting.as_millis().to_string();
     let path = path.to_str().ok_or("the path is no text")?;
     let task = ["rival", side, path, level.name(), &millis];
-    let (one, other) = (child::start(&task)?, child::start(&task)?);
-    let (one, other) = (one.figures()?, other.figures()?);
-    let (first, second) = (figure(&one, 0)?, figure(&other, 0)?);
+    let both = child::together(vec![child::start(&task)?, child::start(&task)?])?;
+    let (first, second) = (figure(&both[0], 0)?, figure(&both[1], 0)?);
     Ok(Rivals {
         together: first + second,
         fairness: first.min(second) / first.max(second),
-        worst: figure(&one, 1)?.max(figure(&other, 1)?),
+        worst: figure(&both[0], 1)?.max(figure(&both[1], 1)?),
     })
 }
 
@@ -74,6 +73,7 @@ pub(super) fn serve(task: &[&str]) -> Outcome<()> {
 
 fn compete<S: Subject>(subject: &S, lasting: Duration) -> Outcome<()> {
     let mut crew = [Lives::start(subject, LIVE / 2, Ids::Own)?];
+    child::say_ready()?;
     let (rate, waits) = side_by_side(subject, &mut crew, lasting)?;
     child::answer(&[rate, waits.worst()]);
     Ok(())
