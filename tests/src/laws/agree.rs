@@ -1,5 +1,8 @@
-//! Any sequence of ops gives the same verdicts, processes, lists and counts on every store.
+//! One behaviour: any sequence of ops gives the same verdicts, processes, lists and counts on every store.
 
+use std::cell::Cell;
+use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,10 +10,65 @@ use chrono::{DateTime, TimeDelta, Utc};
 use milepost::{
     Change, Failure, Guard, ManualClock, MemoryStore, NewProcess, Op, OverallStatus, Pipeline,
     Process, Progress, Query, ReapPolicy, RequestId, SqliteStore, StatusStore, Tracker, Update,
-    Verdict, WipeLevel,
+    WipeLevel,
 };
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+use crate::law::{Broken, Done, Law, Shard};
+
+/// On memory, on a file of SQLite's, and on SQLite in memory. That each of them does what the contract says is
+/// shown by the kit, beside a model of its own.
+pub const AGREE: Law = Law {
+    name: "agree",
+    says: "a sequence of ops gives the same verdicts, processes, lists and counts on every store",
+    unit: "ops",
+    shard: 5_000,
+    asked: 100_000,
+    run,
+};
+
+fn run(shard: &Shard<'_>) -> Result<Done, Broken> {
+    on(shard, &stores)
+}
+
+/// The stores that are to agree, made anew in an empty directory.
+type Stores<'a> = dyn Fn(&Path) -> Vec<Arc<dyn StatusStore>> + 'a;
+
+fn stores(directory: &Path) -> Vec<Arc<dyn StatusStore>> {
+    let file = SqliteStore::open(directory.join("status.db")).expect("it opens");
+    vec![
+        Arc::new(MemoryStore::new()),
+        Arc::new(file),
+        Arc::new(SqliteStore::in_memory().expect("it opens")),
+    ]
+}
+
+/// Tries sequences on these stores until as many ops as the shard asks for have been judged.
+///
+/// # Errors
+///
+/// If two stores differ: the shortest sequence on which they do.
+pub fn on(shard: &Shard<'_>, stores: &Stores<'_>) -> Result<Done, Broken> {
+    let ops = Cell::new(0);
+    let mut number = 0;
+    while shard.goes_on(ops.get()) {
+        let mut seed = [0; 32];
+        shard.random(number).fill(&mut seed);
+        number += 1;
+        let config = Config {
+            cases: 1,
+            failure_persistence: None,
+            ..Config::default()
+        };
+        let random = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
+        TestRunner::new_with_rng(config, random)
+            .run(&steps(), |steps| agree(&steps, stores, &ops))
+            .map_err(|error| Broken::new(error.to_string()))?;
+    }
+    // The last sequence may have gone beyond.
+    Ok(Done::Tried(ops.get().min(shard.count)))
+}
 
 /// What is done to a store, as numbers that any shrinking keeps meaningful.
 #[derive(Debug, Clone)]
@@ -229,7 +287,7 @@ fn ask(tracker: &Tracker, store: &dyn StatusStore) -> Answers {
     answers
 }
 
-fn run(steps: &[Step]) -> Result<(), TestCaseError> {
+fn agree(steps: &[Step], stores: &Stores<'_>, ops_judged: &Cell<u64>) -> Result<(), TestCaseError> {
     let clock = ManualClock::new(time(0));
     let pipelines = [
         Pipeline::new("one", ["a", "b", "c"]).expect("a pipeline"),
@@ -239,15 +297,7 @@ fn run(steps: &[Step]) -> Result<(), TestCaseError> {
         Pipeline::new("one", ["a"]).expect("a pipeline"),
     ];
     let directory = tempfile::tempdir().expect("there is room for a directory");
-    let file = SqliteStore::open(directory.path().join("status.db")).expect("it opens");
-    let stores: [Arc<dyn StatusStore>; 3] = [
-        Arc::new(MemoryStore::new()),
-        Arc::new(file),
-        Arc::new(SqliteStore::in_memory().expect("it opens")),
-    ];
-    let trackers = stores
-        .clone()
-        .map(|store| Tracker::with_clock(store, clock.clone()));
+    let stores = stores(directory.path());
     for step in steps {
         match step {
             Step::Write(drafts) => {
@@ -255,22 +305,15 @@ fn run(steps: &[Step]) -> Result<(), TestCaseError> {
                     .iter()
                     .filter_map(|draft| op(&clock, &pipelines, draft))
                     .collect::<Vec<_>>();
-                let verdicts = stores
-                    .iter()
-                    .map(|store| store.write(&ops).expect("a write"))
-                    .collect::<Vec<Vec<Verdict>>>();
-                prop_assert_eq!(&verdicts[0], &verdicts[1], "memory and file");
-                prop_assert_eq!(&verdicts[0], &verdicts[2], "memory and SQLite in memory");
+                ops_judged.set(ops_judged.get() + ops.len() as u64);
+                are_one(&stores, |store| store.write(&ops).expect("a write"))?;
             }
             Step::Purge { at, limit } => {
                 // Which of several go first is each store's own affair, so it must be all or none.
                 let limit = if *limit == 0 { 0 } else { PROCESSES };
-                let purged = stores
-                    .iter()
-                    .map(|store| store.purge(time(*at), limit).expect("a purge"));
-                let purged = purged.collect::<Vec<_>>();
-                prop_assert_eq!(purged[0], purged[1]);
-                prop_assert_eq!(purged[0], purged[2]);
+                are_one(&stores, |store| {
+                    store.purge(time(*at), limit).expect("a purge")
+                })?;
             }
             Step::Wipe => {
                 for store in &stores {
@@ -280,29 +323,25 @@ fn run(steps: &[Step]) -> Result<(), TestCaseError> {
         }
     }
     clock.set(time(150));
-    let answers = trackers
-        .iter()
-        .zip(&stores)
-        .map(|(tracker, store)| ask(tracker, store))
-        .collect::<Vec<_>>();
-    prop_assert_eq!(&answers[0], &answers[1], "memory and file");
-    prop_assert_eq!(&answers[0], &answers[2], "memory and SQLite in memory");
-    Ok(())
+    are_one(&stores, |store| {
+        let tracker = Tracker::with_clock(Arc::clone(store), clock.clone());
+        ask(&tracker, store)
+    })
 }
 
-#[test]
-fn every_store_gives_the_same_verdicts_processes_lists_and_counts() {
-    let cases = std::env::var("MILEPOST_CASES")
-        .ok()
-        .and_then(|cases| cases.parse().ok())
-        .unwrap_or(64);
-    let config = Config {
-        cases,
-        failure_persistence: None,
-        ..Config::default()
-    };
-    let outcome = TestRunner::new(config).run(&steps(), |steps| run(&steps));
-    if let Err(error) = outcome {
-        panic!("{error}");
+/// Whether all stores answer the same.
+fn are_one<T: PartialEq + fmt::Debug>(
+    stores: &[Arc<dyn StatusStore>],
+    ask: impl Fn(&Arc<dyn StatusStore>) -> T,
+) -> Result<(), TestCaseError> {
+    let answers = stores.iter().map(ask).collect::<Vec<_>>();
+    for (number, answer) in answers.iter().enumerate() {
+        prop_assert_eq!(
+            &answers[0],
+            answer,
+            "the first store and store {}",
+            number + 1
+        );
     }
+    Ok(())
 }
