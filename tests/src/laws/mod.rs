@@ -2,8 +2,15 @@
 
 use crate::law::Law;
 
+pub mod race;
+
 /// All of them, in the order in which the long run takes them.
-pub const ALL: &[&Law] = &[];
+pub const ALL: &[&Law] = &[
+    &race::RIVALS,
+    &race::FORKS,
+    &race::WAL_SIZE_FULL,
+    &race::WAL_SIZE_NORMAL,
+];
 
 /// The law of this name.
 #[must_use]
