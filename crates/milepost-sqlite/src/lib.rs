@@ -97,7 +97,7 @@ pub struct SqliteStore {
     config: SqliteConfig,
     /// None: in memory.
     file: Option<Arc<TheFile>>,
-    /// Ends before the connections are closed. None: on the commit.
+    /// Ends before the connections are closed. In memory there are none.
     checkpoints: Option<Checkpoints>,
     /// Closed before the writer, so that the writer closes the file for good.
     readers: Pool,
@@ -147,10 +147,8 @@ impl SqliteStore {
 
     fn over(config: SqliteConfig, file: Option<Arc<TheFile>>, mut writer: Connection) -> Self {
         let writers = Arc::new(Pool::new(1));
-        let checkpoints = match (&file, config.durability) {
-            (Some(file), Durability::Normal) => Checkpoints::start(file, &config, &writers),
-            (None, _) | (_, Durability::Full) => None,
-        };
+        let start = |file| Checkpoints::start(file, &config, &writers);
+        let checkpoints = file.as_ref().map(start);
         if checkpoints.is_some() {
             wal_hook::note_pages(&mut writer);
         }
@@ -200,9 +198,7 @@ impl SqliteStore {
         file.check()?;
         self.writer.take(deadline, || {
             let mut writer = open::open_file(file.path(), &self.config, deadline)?;
-            if self.checkpoints.is_some() {
-                wal_hook::note_pages(&mut writer);
-            }
+            wal_hook::note_pages(&mut writer);
             file.check().map(|()| writer)
         })
     }
