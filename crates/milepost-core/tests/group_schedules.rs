@@ -224,13 +224,12 @@ fn check(ledger: &Ledger, told: &[Told]) {
             None => None,
         };
         let may_be = match kind {
-            // Its own caller's only.
-            None => fate == Fate::Panics,
+            // Unwound by its own caller alone, or told to it by whoever committed for it.
+            None | Some(StoreErrorKind::Other) => fate == Fate::Panics,
             Some(StoreErrorKind::Busy) => call.has_deadline,
             Some(StoreErrorKind::OutcomeUnknown) => is_doubted,
             Some(StoreErrorKind::Full) => fate == Fate::Refused,
             Some(StoreErrorKind::Unavailable) => fate == Fate::Loses,
-            Some(StoreErrorKind::Other) => fate == Fate::Panics,
             Some(_) => false,
         };
         assert!(may_be, "batch {}, {fate:?}, was told {kind:?}", call.batch);

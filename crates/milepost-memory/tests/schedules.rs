@@ -264,12 +264,12 @@ fn walks_are_whole() {
         ),
         change(2, vec![Change::erase()]),
     ];
-    let walker = {
+    let walking = {
         let store = store.clone();
         thread::spawn(move || walk(&store))
     };
     begin(2);
-    let walked = walker.join().expect("no panic");
+    let walked = walking.join().expect("no panic");
     for thread in changing {
         thread.join().expect("no panic");
     }

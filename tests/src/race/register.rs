@@ -22,7 +22,7 @@ pub enum Call {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// To a read.
-    Seen(Option<Record>),
+    Seen(State),
     /// The change was made, and this is what it made: which process, and its revision.
     Changed(u64, u64),
     /// Nothing was to change: which process, and its revision.
@@ -50,9 +50,12 @@ pub struct Record {
     pub note: u64,
 }
 
+/// The process, or none if there is none.
+pub type State = Option<Record>;
+
 /// The state after `call`, if `answer` is what it must be answered in `state`.
 #[must_use]
-pub fn step(state: Option<Record>, call: Call, answer: Answer) -> Option<Option<Record>> {
+pub fn step(state: State, call: Call, answer: Answer) -> Option<State> {
     if call == Call::Read {
         return (answer == Answer::Seen(state)).then_some(state);
     }
