@@ -23,7 +23,7 @@ fn broken(count: u64, run: impl Fn(&Shard<'_>) -> Result<Done, Broken>) -> Strin
 
 #[test]
 fn nothing_is_lost_between_rivals_and_each_history_is_linearizable() {
-    briefly(&RIVALS, 5_000);
+    briefly(&RIVALS, 10_000);
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn a_call_that_is_busy_before_its_deadline_is_noticed() {
 
 #[test]
 fn a_forked_child_is_refused_and_harms_nobody() {
-    briefly(&FORKS, 50);
+    briefly(&FORKS, 100);
 }
 
 #[test]

@@ -18,7 +18,6 @@ use milepost::{
     Durability, NewProcess, Pipeline, Progress, Query, SqliteConfig, SqliteStore, TrackError,
     Tracker,
 };
-use milepost_tests::law::Broken;
 use milepost_tests::race::client::{self, Task};
 use milepost_tests::race::faulty::Faulty;
 use milepost_tests::race::forks;
@@ -69,13 +68,23 @@ fn call(file: &str, rest: &[&str]) -> Outcome<()> {
     let (seed, number, calls) = (seed.parse()?, number.parse::<u64>()?, calls.parse::<u64>()?);
     let patience = Duration::from_millis(patience.parse()?);
     let processes = processes.parse()?;
+    // Some sync each commit, and some have a thread that makes checkpoints.
+    let level = if number.is_multiple_of(2) {
+        "full"
+    } else {
+        "normal"
+    };
     let store = SqliteStore::open_with(SqliteConfig {
         busy_timeout: patience,
+        durability: durability(level)?,
         ..SqliteConfig::new(file)
     })?;
     let tracker = Tracker::new(Faulty::new(store, fault.parse()?));
     get_ready()?;
+    let over = AtomicBool::new(false);
     let histories = thread::scope(|scope| {
+        // One of them wipes all the while, which moves every row from one table to the other.
+        let wiping = (number == 3).then(|| scope.spawn(|| wipe_until(&tracker, &over)));
         let threads = (0..THREADS).map(|thread| {
             let task = Task {
                 seed,
@@ -89,14 +98,24 @@ fn call(file: &str, rest: &[&str]) -> Outcome<()> {
         });
         let threads = threads.collect::<Vec<_>>();
         let join = |thread: thread::ScopedJoinHandle<'_, _>| thread.join().expect("no panic");
-        threads
-            .into_iter()
-            .map(join)
-            .collect::<Result<Vec<_>, Broken>>()
+        let histories = threads.into_iter().map(join).collect::<Result<Vec<_>, _>>();
+        over.store(true, Ordering::Relaxed);
+        if let Some(wiping) = wiping {
+            wiping.join().expect("no panic")?;
+        }
+        histories
     });
     let histories = histories.map_err(|broken| broken.to_string())?;
     let lines = histories.iter().flatten().map(|entry| format!("{entry}\n"));
     std::io::stdout().write_all(lines.collect::<String>().as_bytes())?;
+    Ok(())
+}
+
+fn wipe_until(tracker: &Tracker, over: &AtomicBool) -> Result<(), TrackError> {
+    while !over.load(Ordering::Relaxed) {
+        tracker.wipe()?;
+        thread::sleep(Duration::from_millis(5));
+    }
     Ok(())
 }
 

@@ -21,7 +21,8 @@ use crate::race::history::Entry;
 use crate::race::linear::{Event, linearize};
 use crate::race::register::{Answer, Call, Record, step};
 
-/// Eight threads in each of four OS processes on one file.
+/// Eight threads in each of four OS processes on one file, two at `Durability::Full` and two at `Durability::Normal`,
+/// while one of them wipes.
 pub static RIVALS: Law = Law {
     name: "rivals",
     says: "of what 8 threads in each of 4 OS processes change in one file nothing is lost, no call is busy before its \
