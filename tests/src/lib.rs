@@ -9,6 +9,7 @@
 
 pub mod law;
 pub mod laws;
+pub mod race;
 
 /// The programs in `README.md`.
 #[cfg(doctest)]

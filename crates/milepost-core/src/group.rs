@@ -7,14 +7,13 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Mutex};
-use std::thread::{self, Thread};
+use std::sync::Arc;
 use std::time::Instant;
 
-use crate::background::lock;
 use crate::limits::{BATCH_BYTES, BATCH_OPS, check_batch};
 use crate::op::Op;
 use crate::store::{StoreError, StoreErrorKind};
+use crate::sync::{Mutex, Thread, current, lock, now, park, park_timeout, yield_now};
 use crate::verdict::Verdict;
 
 /// What becomes of one caller's batch.
@@ -192,7 +191,7 @@ impl GroupCommit {
         // Those who have been told come again in time for the next group, given a moment to run: it is larger then, and
         // a sync is shared among more. Another OS process that waits for the store gets its turn, too.
         for _ in 0..=others.len() / TOLD_PER_YIELD {
-            thread::yield_now();
+            yield_now();
         }
         drop(leadership);
         own.unwrap_or_else(|panic| resume_unwind(panic))
@@ -235,7 +234,7 @@ impl Call {
             bytes: ops.iter().map(Op::bytes).sum(),
             deadline,
             state: Mutex::new(CallState::Waiting),
-            caller: thread::current(),
+            caller: current(),
         }
     }
 
@@ -255,13 +254,13 @@ impl Call {
                 CallState::Waiting => {}
             }
             match deadline {
-                None => thread::park(),
+                None => park(),
                 Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
+                    let left = deadline.saturating_duration_since(now());
                     if left.is_zero() {
                         return None;
                     }
-                    thread::park_timeout(left);
+                    park_timeout(left);
                 }
             }
         }

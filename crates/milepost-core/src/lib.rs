@@ -44,6 +44,7 @@ mod retention;
 mod seat;
 mod size;
 mod store;
+mod sync;
 mod tend;
 mod time;
 mod tracker;

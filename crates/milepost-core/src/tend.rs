@@ -2,9 +2,9 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLockWriteGuard};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::background::Running;
 use crate::claim::ReapPolicy;
 use crate::error::TrackError;
 use crate::limits;
@@ -130,7 +130,7 @@ impl Tracker {
             .map_err(|error| StoreError::new(StoreErrorKind::Unavailable, error))?;
         Ok(Tending {
             state,
-            thread: Some(thread),
+            thread: Some(Running::new(thread)),
         })
     }
 }
@@ -140,7 +140,7 @@ impl Tracker {
 #[must_use = "tending ends when this is dropped"]
 pub struct Tending {
     state: Arc<State>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Running>,
 }
 
 #[derive(Debug, Default)]
@@ -165,14 +165,16 @@ impl Tending {
 
 impl Drop for Tending {
     fn drop(&mut self) {
-        self.state.rounds().stopping = true;
-        self.state.stopped.notify_all();
-        // It may be the one that lets the guard go, in a store's call.
-        let other = |thread: &JoinHandle<()>| thread.thread().id() != std::thread::current().id();
-        if let Some(thread) = self.thread.take().filter(other) {
-            // It ends in a panic only if a store's drop does, which is then that store's to report.
-            let _ = thread.join();
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        // In a child of `fork` it may have left the lock taken.
+        if thread.is_here() {
+            self.state.rounds().stopping = true;
+            self.state.stopped.notify_all();
         }
+        // It may be the one that lets the guard go, in a store's call.
+        thread.join();
     }
 }
 

@@ -373,6 +373,12 @@ impl Shared {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        // What is left to do is the parent's, where the threads run. Here they may have left locks taken.
+        if self.reporter.is_elsewhere() || self.poller.is_elsewhere() {
+            self.reporter.forget();
+            self.poller.forget();
+            return;
+        }
         self.shared.lanes.stop();
         // If there never was a thread, for want of one.
         if !self.reporter.join() {

@@ -1,10 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 mod index;
+mod sync;
 
 use std::fmt;
 use std::hash::BuildHasher;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError};
 
 use chrono::{DateTime, Utc};
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -14,6 +15,7 @@ use milepost_core::{
 };
 
 use crate::index::{Entry, Index};
+use crate::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// How many locks the processes are spread over. More than any machine has cores that would wait.
 const SHARDS: usize = 64;

@@ -1,6 +1,10 @@
-//! Checkpoints off the commit path: at [`Durability::Normal`](crate::Durability::Normal) a commit waits for no
-//! sync, so it should not wait for those of a checkpoint either. A thread with a connection of its own makes
-//! them. At `Full` each commit is synced anyway, and a checkpoint beside it would only compete for the disk.
+//! Checkpoints. At [`Durability::Normal`](crate::Durability::Normal) a commit waits for no sync, so it should not wait
+//! for those of a checkpoint either: a thread with a connection of its own makes them. At `Full` each commit is synced
+//! anyway, and a checkpoint beside it would only compete for the disk: so they are made on the commit, as SQLite does.
+//!
+//! SQLite lets the WAL start anew only when all of it is in the file and nobody reads what is in the WAL. While reads
+//! overlap that never comes by itself: there is always one that began before the last commit. So the longer the WAL is,
+//! the longer writers stand still for those who read to end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,7 +14,7 @@ use std::time::Duration;
 use milepost_core::{StoreError, StoreErrorKind};
 use rusqlite::Connection;
 
-use crate::config::SqliteConfig;
+use crate::config::{Durability, SqliteConfig};
 use crate::connection::connect;
 use crate::error::{Busy, store_error};
 use crate::path::TheFile;
@@ -27,10 +31,16 @@ const CATCHING_UP: usize = 4;
 const LITTLE: usize = BUDGET / 4;
 /// How long the thread waits for its turn among the writers before it leaves the rest to the next time.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// How long it has them stand still while others, readers or another OS process, are in the way.
+/// How long writers stand still while others, readers or another OS process, are in the way.
 const STANDING: Duration = Duration::from_millis(5);
+/// From how many pages on, 24 MiB, they stand for as long as it takes two reads of a tenth of a second to end: those
+/// that began before the last commit, and then those that began before all of it was in the file.
+const LONG: usize = 6_000;
+const STANDING_WHEN_LONG: Duration = Duration::from_millis(250);
+/// From how many pages on a commit makes a checkpoint where no thread does: SQLite's own number.
+const ON_COMMIT: usize = 1_000;
 
-/// The thread, which ends when this is dropped.
+/// Who makes them: a thread, which ends when this is dropped, or else whoever commits.
 pub(crate) struct Checkpoints {
     bell: Arc<Bell>,
     thread: Option<JoinHandle<()>>,
@@ -44,48 +54,58 @@ struct Bell {
 }
 
 impl Checkpoints {
-    /// Starts the thread. None if the machine has none left: then SQLite makes its checkpoints on the commit.
-    pub(crate) fn start(
-        file: &Arc<TheFile>,
-        config: &SqliteConfig,
-        writer: &Arc<Pool>,
-    ) -> Option<Self> {
+    /// Starts the thread where one is to make them, unless the machine has none left.
+    pub(crate) fn start(file: &Arc<TheFile>, config: &SqliteConfig, writer: &Arc<Pool>) -> Self {
         let bell = Arc::<Bell>::default();
-        let keeper = Keeper {
+        let keeper = || Keeper {
             bell: Arc::clone(&bell),
             file: Arc::clone(file),
             config: config.clone(),
             writer: Arc::clone(writer),
             connection: None,
         };
-        let builder = thread::Builder::new().name("milepost-checkpoints".to_owned());
-        let thread = builder.spawn(move || keeper.run()).ok()?;
-        Some(Checkpoints {
-            bell,
-            thread: Some(thread),
-        })
+        let thread = match config.durability {
+            Durability::Full => None,
+            Durability::Normal => {
+                let builder = thread::Builder::new().name("milepost-checkpoints".to_owned());
+                let keeper = keeper();
+                builder.spawn(move || keeper.run()).ok()
+            }
+        };
+        Checkpoints { bell, thread }
     }
 
-    /// Notes that this thread has just committed. While it has the writer: no two come at once.
-    pub(crate) fn note(&self) {
+    /// Notes that this thread has just committed with this connection. While it has the writer: no two come at once.
+    pub(crate) fn note(&self, writer: &Connection) {
         let Some(pages) = wal_hook::take_pages() else {
             return;
         };
-        let seen = self.bell.seen.load(Ordering::Relaxed);
-        // Fewer than before: it has started anew since.
-        let seen = if pages < seen { 0 } else { seen };
-        let is_due = pages - seen >= BUDGET;
-        self.bell
-            .seen
-            .store(if is_due { pages } else { seen }, Ordering::Relaxed);
-        if is_due && let Some(thread) = &self.thread {
-            thread.thread().unpark();
+        let is_due = self.bell.is_due(pages);
+        match &self.thread {
+            Some(thread) if is_due => thread.thread().unpark(),
+            Some(_) => {}
+            None if pages < ON_COMMIT => {}
+            // The commit stands, whatever becomes of it: what is left comes with a later one.
+            None => drop(checkpoint_on_commit(writer, is_due)),
         }
     }
 
     /// Leaves the thread alone, for a child of `fork`, in which it does not run.
     pub(crate) fn forget(&mut self) {
         std::mem::forget(self.thread.take());
+    }
+}
+
+impl Bell {
+    /// Whether the WAL has grown by so much that something is to be done about it.
+    fn is_due(&self, pages: usize) -> bool {
+        let seen = self.seen.load(Ordering::Relaxed);
+        // Fewer than before: it has started anew since.
+        let seen = if pages < seen { 0 } else { seen };
+        let is_due = pages - seen >= BUDGET;
+        self.seen
+            .store(if is_due { pages } else { seen }, Ordering::Relaxed);
+        is_due
     }
 }
 
@@ -138,25 +158,22 @@ impl Keeper {
         }
         // Where much is left, readers hold on to it, and writers would stand still for nothing.
         if wal.left() < BUDGET {
-            self.start_wal_anew(&connection)?;
+            self.start_wal_anew(&connection, &wal)?;
         }
         self.connection = Some(connection);
         Ok(())
     }
 
     /// Carries over the rest while nobody writes.
-    fn start_wal_anew(&self, connection: &Connection) -> Result<(), StoreError> {
+    fn start_wal_anew(&self, connection: &Connection, wal: &Wal) -> Result<(), StoreError> {
         let none_is_open = || {
             let why = "whoever writes next opens the connection";
             Err(StoreError::new(StoreErrorKind::Busy, why))
         };
-        let attempt = || {
-            let _paused = self.writer.take(Deadline::after(PATIENCE), none_is_open)?;
-            Deadline::after(STANDING).retry(|| run(connection, sql::CHECKPOINT_ALL))
-        };
-        match attempt() {
-            Err(error) if !error.is_busy() => Err(error),
-            Ok(_) | Err(_) => Ok(()),
+        match self.writer.take(Deadline::after(PATIENCE), none_is_open) {
+            Ok(_paused) => start_wal_anew(connection, wal),
+            Err(error) if error.is_busy() => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -180,13 +197,37 @@ impl Wal {
     }
 }
 
-fn run(connection: &Connection, how: &str) -> Result<Wal, StoreError> {
-    let answer = connection.query_row(how, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
-    let (busy, pages, carried_over): (i64, i64, i64) = answer.map_err(store_error)?;
-    if busy != 0 && how == sql::CHECKPOINT_ALL {
-        let why = "others write or read";
-        return Err(StoreError::new(StoreErrorKind::Busy, why));
+/// What SQLite does after a commit, and if it `is_due` a try to have the WAL start anew once it is long.
+fn checkpoint_on_commit(writer: &Connection, is_due: bool) -> Result<(), StoreError> {
+    let wal = run(writer, sql::CHECKPOINT)?;
+    if is_due && wal.pages >= LONG && wal.left() < BUDGET {
+        start_wal_anew(writer, &wal)?;
     }
+    Ok(())
+}
+
+/// Carries over the rest, and waits until nobody reads from the WAL: then whoever writes next has it start anew.
+/// Nobody writes meanwhile, in any OS process. If it takes too long, it is left for the next time.
+fn start_wal_anew(connection: &Connection, wal: &Wal) -> Result<(), StoreError> {
+    let standing = if wal.pages < LONG {
+        STANDING
+    } else {
+        STANDING_WHEN_LONG
+    };
+    // SQLite itself waits: between two tries of ours others would write.
+    let wait = |standing| connection.busy_timeout(standing).map_err(store_error);
+    wait(standing)?;
+    let tried = run(connection, sql::CHECKPOINT_AND_RESTART);
+    wait(Duration::ZERO)?;
+    match tried {
+        Err(error) if !error.is_busy() => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn run(connection: &Connection, how: &str) -> Result<Wal, StoreError> {
+    let answer = connection.query_row(how, [], |row| Ok((row.get(1)?, row.get(2)?)));
+    let (pages, carried_over): (i64, i64) = answer.map_err(store_error)?;
     let count = |pages: i64| usize::try_from(pages).unwrap_or(0);
     Ok(Wal {
         pages: count(pages),

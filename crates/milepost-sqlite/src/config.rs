@@ -58,13 +58,16 @@ impl SqliteConfig {
 }
 
 /// What survives what. Neither loses anything when the OS process is killed, and neither corrupts.
+///
+/// At either the WAL beside the file stays below 64 MiB while others read for up to a tenth of a second at a time, however
+/// many they are; a reader that holds on to it for long lets it grow. Beyond 24 MiB writers stand still for up to 250 ms
+/// now and then, so that it can start anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Durability {
     /// What was acknowledged survives a power cut: each commit is synced (`synchronous=FULL`).
     Full,
     /// A power cut may lose the newest acknowledged changes, never ones in the middle
-    /// (`synchronous=NORMAL`). Many times faster one by one. The store runs a thread that makes checkpoints, so that
-    /// the WAL beside the file stays below 64 MiB; a reader that holds on to it for long lets it grow.
+    /// (`synchronous=NORMAL`). Many times faster one by one. The store runs a thread that makes checkpoints.
     Normal,
 }

@@ -13,6 +13,7 @@ mod list;
 mod make;
 mod memo;
 mod open;
+mod opened;
 mod path;
 mod pool;
 mod rows;
@@ -58,7 +59,8 @@ use crate::transaction::Writes;
 /// - The file must be on a local disk: SQLite's WAL mode does not work over a network.
 /// - Once the file was moved, removed or replaced, every write is `Unavailable`, and every read from 10 ms
 ///   later: open it again.
-/// - After `fork` a child gets `Unavailable` from a store that its parent opened: it opens its own.
+/// - After `fork` a child gets `Unavailable` from a store that its parent opened, and also if it opens that file
+///   again: SQLite cannot lock it there. Fork before anything is opened, or have the child run a program of its own.
 ///
 /// # Errors on opening
 ///
@@ -95,7 +97,7 @@ pub struct SqliteStore {
     config: SqliteConfig,
     /// None: in memory.
     file: Option<Arc<TheFile>>,
-    /// Ends before the connections are closed. None: on the commit.
+    /// Ends before the connections are closed. In memory there are none.
     checkpoints: Option<Checkpoints>,
     /// Closed before the writer, so that the writer closes the file for good.
     readers: Pool,
@@ -120,6 +122,7 @@ impl SqliteStore {
         let open = || {
             library::check()?;
             let path = path::resolve(&config)?;
+            path::check_not_inherited(&path)?;
             let deadline = Deadline::after(config.busy_timeout);
             let writer = open::open_file(&path, &config, deadline)?;
             Ok((TheFile::at(path)?, writer))
@@ -144,10 +147,8 @@ impl SqliteStore {
 
     fn over(config: SqliteConfig, file: Option<Arc<TheFile>>, mut writer: Connection) -> Self {
         let writers = Arc::new(Pool::new(1));
-        let checkpoints = match (&file, config.durability) {
-            (Some(file), Durability::Normal) => Checkpoints::start(file, &config, &writers),
-            (None, _) | (_, Durability::Full) => None,
-        };
+        let start = |file| Checkpoints::start(file, &config, &writers);
+        let checkpoints = file.as_ref().map(start);
         if checkpoints.is_some() {
             wal_hook::note_pages(&mut writer);
         }
@@ -182,7 +183,7 @@ impl SqliteStore {
         if self.opened_by == std::process::id() {
             return Ok(());
         }
-        let why = "the store was opened before a fork: open one of its own in the child";
+        let why = "the store was opened before a fork, and serves the parent only";
         Err(StoreError::new(StoreErrorKind::Unavailable, why))
     }
 
@@ -197,9 +198,7 @@ impl SqliteStore {
         file.check()?;
         self.writer.take(deadline, || {
             let mut writer = open::open_file(file.path(), &self.config, deadline)?;
-            if self.checkpoints.is_some() {
-                wal_hook::note_pages(&mut writer);
-            }
+            wal_hook::note_pages(&mut writer);
             file.check().map(|()| writer)
         })
     }
@@ -285,6 +284,8 @@ impl StatusStore for SqliteStore {
         if ops.is_empty() {
             return Ok(Vec::new());
         }
+        // Before joining a group: those who commit in the parent do not run in a child.
+        self.check_process()?;
         self.group
             .write(&Writes(self), ops, self.deadline().instant())
     }
@@ -341,9 +342,10 @@ impl StatusStore for SqliteStore {
 impl Drop for SqliteStore {
     fn drop(&mut self) {
         if self.check_process().is_err() {
-            // Closing them in the child could cut off the WAL that the parent is writing.
+            // Closing them in the child could cut off the WAL that the parent is writing. And no lock is taken here:
+            // a thread that runs in the parent only may have held it.
             self.readers.forget();
-            self.writer.forget();
+            std::mem::forget(Arc::clone(&self.writer));
             if let Some(checkpoints) = &mut self.checkpoints {
                 checkpoints.forget();
             }

@@ -11,6 +11,7 @@ use milepost_core::StoreError;
 
 use crate::config::SqliteConfig;
 use crate::error::{refuse, unavailable};
+use crate::opened::{self, Opened};
 
 /// The file that a configuration means: absolute, so that it is never taken for a URI.
 pub(crate) fn resolve(config: &SqliteConfig) -> Result<PathBuf, StoreError> {
@@ -45,6 +46,8 @@ pub(crate) fn resolve(config: &SqliteConfig) -> Result<PathBuf, StoreError> {
 pub(crate) struct TheFile {
     path: PathBuf,
     identity: Identity,
+    /// For as long as the store is there.
+    _opened: Opened,
     opened: Instant,
     /// When it was found unchanged last, in milliseconds since it was opened.
     checked: AtomicU64,
@@ -61,6 +64,7 @@ impl TheFile {
         Ok(TheFile {
             path,
             identity,
+            _opened: Opened::note(identity),
             opened: Instant::now(),
             checked: AtomicU64::new(0),
         })
@@ -105,9 +109,15 @@ impl TheFile {
     }
 }
 
+/// Refuses a path to a file that a parent of this OS process had open when it forked.
+pub(crate) fn check_not_inherited(path: &Path) -> Result<(), StoreError> {
+    // If it cannot be looked at, opening it says why.
+    identity(path).map_or(Ok(()), opened::check)
+}
+
 /// The device and the number of the file on it.
 #[cfg(unix)]
-type Identity = (u64, u64);
+pub(crate) type Identity = (u64, u64);
 
 #[cfg(unix)]
 fn identity(path: &Path) -> io::Result<Identity> {
@@ -119,7 +129,7 @@ fn identity(path: &Path) -> io::Result<Identity> {
 
 /// Elsewhere a file that is open can be neither removed nor replaced.
 #[cfg(not(unix))]
-type Identity = ();
+pub(crate) type Identity = ();
 
 #[cfg(not(unix))]
 fn identity(path: &Path) -> io::Result<Identity> {

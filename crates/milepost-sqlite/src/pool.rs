@@ -158,8 +158,9 @@ impl Pool {
     }
 
     /// Takes all that is idle out, for a child of `fork`, which must not close what its parent opened.
-    pub(crate) fn forget(&self) {
-        std::mem::forget(std::mem::take(&mut self.lock().idle));
+    pub(crate) fn forget(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        std::mem::forget(std::mem::take(&mut state.idle));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -246,8 +246,8 @@ pub(crate) const AUTO_VACUUM: &str = "PRAGMA auto_vacuum";
 pub(crate) const FREE_PAGES: &str = "PRAGMA freelist_count";
 pub(crate) const GIVE_BACK: &str = "PRAGMA incremental_vacuum(256)";
 pub(crate) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
-/// Waits for nobody, but holds writers up while it goes on.
-pub(crate) const CHECKPOINT_ALL: &str = "PRAGMA wal_checkpoint(FULL)";
+/// Holds writers up while it goes on.
+pub(crate) const CHECKPOINT_AND_RESTART: &str = "PRAGMA wal_checkpoint(RESTART)";
 pub(crate) const TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ impl Transaction for WriteTransaction<'_> {
         match self.deadline.retry(|| run(&self.writer, sql::COMMIT)) {
             Ok(()) => {
                 if let Some(checkpoints) = &self.store.checkpoints {
-                    checkpoints.note();
+                    checkpoints.note(&self.writer);
                 }
                 Ok(())
             }

@@ -105,6 +105,7 @@ impl SqliteStore {
     }
 
     pub(crate) fn wipe_files(&self, level: WipeLevel) -> Result<Wipe, StoreError> {
+        self.check_process()?;
         let beyond = match level {
             WipeLevel::Files => None,
             WipeLevel::Media => Some(

@@ -1,9 +1,15 @@
-//! Under `NORMAL` a thread makes the checkpoints: it has to keep up, whatever the batches are like.
+//! The WAL stays short, whatever the batches are like and whoever reads. Under `NORMAL` a thread makes the checkpoints,
+//! and has to keep up.
+
+mod common;
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use milepost_core::{Change, NewProcess, Op, Pipeline, Progress, StoreError, Tracker};
+use common::foreign_connection;
+use milepost_core::{Change, NewProcess, Op, Pipeline, Progress, StoreError, Tracker, Update};
 use milepost_sqlite::{Durability, SqliteConfig, SqliteStore};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -12,8 +18,12 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 const ALLOWED: u64 = 64 * 1024 * 1024;
 
 fn open(path: &Path) -> Result<Tracker, StoreError> {
+    open_at(path, Durability::Normal)
+}
+
+fn open_at(path: &Path, durability: Durability) -> Result<Tracker, StoreError> {
     let config = SqliteConfig {
-        durability: Durability::Normal,
+        durability,
         ..SqliteConfig::new(path)
     };
     SqliteStore::open_with(config).map(Tracker::new)
@@ -70,5 +80,57 @@ fn stores_that_share_a_file_keep_its_wal_short_together() -> Outcome {
         longest = longest.max(fs::metadata(&wal)?.len());
     }
     assert!(longest <= ALLOWED, "the WAL grew to {longest} bytes");
+    Ok(())
+}
+
+/// Two connections of which always one is reading, each for 40 ms, until it is over.
+fn overlap(path: &Path, over: &AtomicBool) -> rusqlite::Result<()> {
+    let readers = [foreign_connection(path), foreign_connection(path)];
+    for turn in 0.. {
+        // The other one ends only when this one has begun.
+        let [this, other] = [&readers[turn % 2], &readers[(turn + 1) % 2]];
+        this.execute_batch("BEGIN; SELECT * FROM sqlite_schema")?;
+        if !other.is_autocommit() {
+            other.execute_batch("COMMIT")?;
+        }
+        if over.load(Ordering::Relaxed) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// While reads overlap there is always one that began before the last commit, so that SQLite never has the WAL start
+/// anew: it grew for as long as that went on, under `FULL` as under `NORMAL`.
+#[test]
+fn the_wal_stays_short_while_reads_overlap() -> Outcome {
+    for durability in [Durability::Full, Durability::Normal] {
+        let directory = tempfile::tempdir()?;
+        let path = directory.path().join("status.db");
+        let wal = directory.path().join("status.db-wal");
+        let tracker = open_at(&path, durability)?;
+        let begun = begin(&tracker, 500)?;
+        let over = AtomicBool::new(false);
+        let longest = std::thread::scope(|scope| -> Result<u64, Box<dyn std::error::Error>> {
+            let reading = scope.spawn(|| overlap(&path, &over));
+            let mut longest = 0;
+            for round in 0..50 {
+                let text = format!("{round:03500}");
+                let update = || Change::update(Update::new().file_description(&text));
+                let ops = begun.iter().map(|op| tracker.op(op.id, update()));
+                let ops = ops.collect::<Vec<_>>();
+                tracker.apply(&ops)?;
+                longest = longest.max(fs::metadata(&wal)?.len());
+            }
+            over.store(true, Ordering::Relaxed);
+            reading.join().expect("no panic")?;
+            Ok(longest)
+        })?;
+        assert!(
+            longest <= ALLOWED,
+            "{durability:?}: the WAL grew to {longest} bytes"
+        );
+    }
     Ok(())
 }

@@ -1,11 +1,18 @@
 //! The laws of trust. Each file is about one promise of `SECURITY.md`, and beside each law stands what breaks it.
 
 pub mod agree;
+pub mod race;
 
 use crate::law::Law;
 
 /// All of them, in the order in which the long run takes them.
-pub const ALL: &[&Law] = &[&agree::AGREE];
+pub const ALL: &[&Law] = &[
+    &agree::AGREE,
+    &race::RIVALS,
+    &race::FORKS,
+    &race::WAL_SIZE_FULL,
+    &race::WAL_SIZE_NORMAL,
+];
 
 /// The law of this name.
 #[must_use]
