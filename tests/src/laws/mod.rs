@@ -1,9 +1,17 @@
 //! The laws of trust. Each file is about one promise of `SECURITY.md`, and beside each law stands what breaks it.
 
+pub mod erase;
+
 use crate::law::Law;
 
 /// All of them, in the order in which the long run takes them.
-pub const ALL: &[&Law] = &[];
+pub const ALL: &[&Law] = &[
+    &erase::ERASED,
+    &erase::WIPES_KILLED,
+    &erase::WIPE_CUTS,
+    &erase::WIPE_WAITS,
+    &erase::MEDIA,
+];
 
 /// The law of this name.
 #[must_use]
