@@ -5,8 +5,8 @@ use std::time::Duration;
 use milepost::Tracker;
 use milepost_tests::law::{Broken, Done, Law, Shard, briefly};
 use milepost_tests::laws::erase::{
-    Bounds, ERASED, MEDIA, WIPE_CUTS, WIPE_WAITS, WIPES_KILLED, media, wipe_cuts, wipe_waits,
-    wipes_killed,
+    Bounds, ERASED, MEDIA, WIPE_CUTS, WIPE_WAITS, WIPES_KILLED, erased, media, wipe_cuts,
+    wipe_waits, wipes_killed,
 };
 
 #[test]
@@ -51,6 +51,25 @@ fn broken(law: &Law, run: impl Fn(&Shard<'_>) -> Result<Done, Broken>) -> Option
         Ok(done) => panic!("{} does not see it: {done:?}", law.name),
         Err(how) => Some(how.to_string()),
     }
+}
+
+/// What is left then is in the gaps of pages that were split.
+#[test]
+fn secure_delete_and_a_wal_that_is_cut_off_leave_bytes_which_is_why_there_is_a_wipe() {
+    let scratch = tempfile::tempdir().expect("there is room for a directory");
+    let seen = (1..=5).any(|seed| {
+        let scratch = scratch.path().join(seed.to_string());
+        std::fs::create_dir(&scratch).expect("a directory");
+        let shard = Shard {
+            seed,
+            count: 150,
+            until: None,
+            scratch: &scratch,
+        };
+        let outcome = erased(&shard, "truncate");
+        outcome.is_err_and(|how| how.to_string().contains("bytes are left"))
+    });
+    assert!(seen, "nothing was left in five runs");
 }
 
 #[test]

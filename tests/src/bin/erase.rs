@@ -1,8 +1,9 @@
 //! Erases and wipes, for the laws of erasure.
 //!
-//! - `erase work <file> <list> <seed> <processes> <level> <durability>` makes processes with marks in every field,
-//!   erases every second one in every way there is while others work, and wipes until that is done. What bears which
-//!   marks it writes to the list; what it prints must not hold any.
+//! - `erase work <file> <list> <seed> <processes> <level> <durability> <how>` makes processes with marks in every field,
+//!   erases every second one in every way there is while others work, and wipes until that is done; or, if it is to
+//!   `truncate`, deletes and cuts the WAL off. What bears which marks it writes to the list; what it prints must not
+//!   hold any.
 //! - `erase wipe <file> <list> <level> <how>` erases those of the list that are to go, says `erased`, wipes, says
 //!   `done`, and works on until it is killed. The ways: `honest`; `hasty` says so at once; `unsynced` deletes the rows by
 //!   its own SQL, which `VACUUM` then leaves out, and syncs nothing.
@@ -23,9 +24,15 @@ fn main() -> Outcome {
     let arguments = std::env::args().skip(1).collect::<Vec<_>>();
     let arguments = arguments.iter().map(String::as_str).collect::<Vec<_>>();
     match arguments[..] {
-        ["work", file, list, seed, processes, level, durability] => {
+        ["work", file, list, seed, processes, level, durability, how] => {
             let config = config(file, level, durability);
-            work(&config, Path::new(list), seed.parse()?, processes.parse()?)
+            work(
+                &config,
+                Path::new(list),
+                seed.parse()?,
+                processes.parse()?,
+                how,
+            )
         }
         ["wipe", file, list, level, how] => {
             let all = read_list(Path::new(list)).map_err(|broken| broken.to_string())?;
@@ -53,7 +60,7 @@ fn open(config: &SqliteConfig) -> Result<Tracker, Box<dyn Error>> {
     Ok(Tracker::new(SqliteStore::open_with(config.clone())?))
 }
 
-fn work(config: &SqliteConfig, list: &Path, seed: u64, processes: u64) -> Outcome {
+fn work(config: &SqliteConfig, list: &Path, seed: u64, processes: u64, how: &str) -> Outcome {
     let mut random = fastrand::Rng::with_seed(seed);
     let quick = SqliteConfig {
         durability: Durability::Normal,
@@ -89,8 +96,11 @@ fn work(config: &SqliteConfig, list: &Path, seed: u64, processes: u64) -> Outcom
                 Ok(())
             })
         });
-        let level = config.wipe_level;
-        let erased = erase(&tracker, &going).and_then(|()| wipe_until_done(&tracker, level));
+        let erased = if how == "truncate" {
+            erase_by_ops(&tracker, &going)
+        } else {
+            erase(&tracker, &going).and_then(|()| wipe_until_done(&tracker, config.wipe_level))
+        };
         ask_in_vain(&tracker, &going);
         stop.store(true, Ordering::Relaxed);
         for worker in workers {
@@ -100,6 +110,11 @@ fn work(config: &SqliteConfig, list: &Path, seed: u64, processes: u64) -> Outcom
     })?;
     for marked in &staying {
         tracker.get(marked.id)?;
+    }
+    drop(tracker);
+    if how == "truncate" {
+        let foreign = rusqlite::Connection::open(&config.path)?;
+        foreign.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
     }
     println!("erased {}, kept {}", going.len(), staying.len());
     Ok(())
@@ -143,13 +158,19 @@ fn erase(tracker: &Tracker, going: &[Marked]) -> Outcome {
                 std::thread::sleep(Duration::from_millis(2));
                 tracker.purge()?;
             }
-            _ => {
-                let erase = tracker.op(marked.id, Change::erase());
-                for verdict in tracker.apply(&[erase])? {
-                    verdict?;
-                }
-            }
+            _ => erase_by_ops(tracker, std::slice::from_ref(marked))?,
         }
+    }
+    Ok(())
+}
+
+/// Which does not wipe.
+fn erase_by_ops(tracker: &Tracker, going: &[Marked]) -> Outcome {
+    let erase = going
+        .iter()
+        .map(|marked| tracker.op(marked.id, Change::erase()));
+    for verdict in tracker.apply(&erase.collect::<Vec<_>>())? {
+        verdict?;
     }
     Ok(())
 }
@@ -187,26 +208,21 @@ fn ask_in_vain(tracker: &Tracker, going: &[Marked]) {
 }
 
 fn wipe(config: &SqliteConfig, all: &[Marked], how: &str) -> Outcome {
-    let going = all.iter().filter(|marked| marked.goes);
+    let (going, staying): (Vec<_>, Vec<_>) = all.iter().cloned().partition(|marked| marked.goes);
     if how == "unsynced" {
-        return wipe_unsynced(config, going);
+        return wipe_unsynced(config, &going);
     }
     let tracker = open(&SqliteConfig {
         // Several calls, so that it is broken off between them too.
         wipe_budget: Duration::from_millis(5),
         ..config.clone()
     })?;
-    let erase = going.map(|marked| tracker.op(marked.id, Change::erase()));
-    for verdict in tracker.apply(&erase.collect::<Vec<_>>())? {
-        verdict?;
-    }
+    erase_by_ops(&tracker, &going)?;
     println!("erased");
     if how != "hasty" {
         wipe_until_done(&tracker, config.wipe_level)?;
     }
     println!("done");
-    let staying = all.iter().filter(|marked| !marked.goes).cloned();
-    let staying = staying.collect::<Vec<_>>();
     let mut random = fastrand::Rng::with_seed(1);
     loop {
         grow(&tracker, &mut random, &staying)?;
@@ -214,7 +230,7 @@ fn wipe(config: &SqliteConfig, all: &[Marked], how: &str) -> Outcome {
     }
 }
 
-fn wipe_unsynced<'m>(config: &SqliteConfig, going: impl Iterator<Item = &'m Marked>) -> Outcome {
+fn wipe_unsynced(config: &SqliteConfig, going: &[Marked]) -> Outcome {
     let connection = rusqlite::Connection::open(&config.path)?;
     connection.execute_batch("PRAGMA synchronous = OFF; PRAGMA secure_delete = ON;")?;
     for marked in going {

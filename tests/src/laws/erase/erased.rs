@@ -16,10 +16,11 @@ pub static ERASED: Law = Law {
     unit: "processes",
     shard: 1_000,
     asked: 4_000,
-    run: |shard| erased(shard),
+    run: |shard| erased(shard, "wipe"),
 };
 
-fn erased(shard: &Shard<'_>) -> Result<Done, Broken> {
+/// With a child that ends in this way: see the program `erase`.
+pub fn erased(shard: &Shard<'_>, how: &str) -> Result<Done, Broken> {
     let mut random = shard.random(0);
     let file = shard.scratch.join("store/status.db");
     let list = shard.scratch.join("list");
@@ -34,6 +35,7 @@ fn erased(shard: &Shard<'_>) -> Result<Done, Broken> {
             &shard.count.to_string(),
             level,
             durability,
+            how,
         ])
         .output()?;
     let printed = [child.stdout, child.stderr].concat();

@@ -31,7 +31,13 @@ pub fn media(shard: &Shard<'_>, level: &str) -> Result<Done, Broken> {
         let child = program("erase")
             .arg("work")
             .args([&mounted.path().join("status.db"), &list])
-            .args([&random.u64(..).to_string(), "200", level, durability])
+            .args([
+                &random.u64(..).to_string(),
+                "200",
+                level,
+                durability,
+                "wipe",
+            ])
             .output()?;
         let words = String::from_utf8_lossy(&child.stderr).into_owned();
         ensure(child.status.success(), || {

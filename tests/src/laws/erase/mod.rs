@@ -15,7 +15,7 @@ mod scan;
 mod waits;
 
 pub use cuts::{WIPE_CUTS, wipe_cuts};
-pub use erased::ERASED;
+pub use erased::{ERASED, erased};
 pub use kills::{WIPES_KILLED, wipes_killed};
 pub use media::{MEDIA, media};
 pub use population::{Marked, grow, populate, read_list, write_list};
