@@ -21,9 +21,7 @@ use crate::error::{corrupt, store_error, unavailable};
 use crate::medium;
 use crate::path::beside;
 use crate::pool::Deadline;
-use crate::wipe::{
-    BREATH, Checkpoint, Progress, READERS_LEAVE, checkpoint, free_pages, move_some, pending,
-};
+use crate::wipe::{BREATH, Progress, READERS_LEAVE, checkpoint, free_pages, move_some, pending};
 use crate::{SqliteStore, sql};
 
 /// How many pages one transaction overwrites: others write between two of them.
@@ -132,7 +130,7 @@ impl SqliteStore {
         run(&reader, sql::BEGIN_READ).map_err(store_error)?;
         Progress::read(&reader)?;
         let mut fills = length / 200 + 16;
-        while self.wal_length()? < length {
+        while self.wal_length()?.is_none_or(|now| now < length) {
             if fills == 0 {
                 // Others started it anew again and again: what was overwritten of it is not known.
                 return Ok(false);
@@ -151,7 +149,8 @@ impl SqliteStore {
     /// are in the way.
     fn start_wal_anew(&self) -> Result<Option<u64>, StoreError> {
         // So that it can be told from one that did not start anew.
-        if self.wal_length()? < FILLED_AT_ONCE.unsigned_abs() {
+        let enough = FILLED_AT_ONCE.unsigned_abs();
+        if self.wal_length()?.is_none_or(|now| now < enough) {
             self.write_transaction(fill)?;
         }
         let writer = self.writer(self.deadline())?;
@@ -159,13 +158,13 @@ impl SqliteStore {
         writer.busy_timeout(READERS_LEAVE).map_err(store_error)?;
         let restarted = checkpoint(&writer, sql::RESTART);
         writer.busy_timeout(Duration::ZERO).map_err(store_error)?;
-        let Checkpoint::All { pages: before } = restarted? else {
+        let Some(before) = restarted.map(|made| made.pages.filter(|_| made.is_whole))? else {
             return Ok(None);
         };
         drop(writer);
         // Whoever writes next begins at its beginning.
         self.write_transaction(|writer| run(writer, sql::TURN).map_err(store_error))?;
-        if self.wal_length()? > before {
+        if self.wal_length()?.is_none_or(|now| now > before) {
             return Ok(None);
         }
         let Some(file) = &self.file else {
@@ -181,12 +180,10 @@ impl SqliteStore {
         ))
     }
 
-    /// How many pages the WAL has, as the next reader sees it.
-    fn wal_length(&self) -> Result<u64, StoreError> {
+    /// How many pages the WAL has; none while that is not known.
+    fn wal_length(&self) -> Result<Option<u64>, StoreError> {
         let writer = self.writer(self.deadline())?;
-        match checkpoint(&writer, sql::CHECKPOINT)? {
-            Checkpoint::All { pages } | Checkpoint::Some { pages } => Ok(pages),
-        }
+        Ok(checkpoint(&writer, sql::CHECKPOINT)?.pages)
     }
 }
 

@@ -162,7 +162,11 @@ impl fmt::Display for Traces {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let more = if self.is_complete { "" } else { " or more" };
         let (found, files) = (self.found.len(), self.files.len());
-        write!(f, "{found}{more} traces in {files} files")?;
+        let [traces, files] = [(found, "trace"), (files, "file")].map(|(count, what)| {
+            let plural = if count == 1 { "" } else { "s" };
+            format!("{count} {what}{plural}")
+        });
+        write!(f, "{traces}{more} in {files}")?;
         self.found
             .iter()
             .try_for_each(|trace| write!(f, "\n{trace}"))

@@ -197,9 +197,9 @@ impl SqliteStore {
         writer.busy_timeout(READERS_LEAVE).map_err(store_error)?;
         let cut = checkpoint(&writer, sql::TRUNCATE);
         writer.busy_timeout(Duration::ZERO).map_err(store_error)?;
-        let Checkpoint::All { .. } = cut? else {
+        if !cut?.is_whole {
             return Ok(false);
-        };
+        }
         drop(writer);
         self.note_wiped(compacted)?;
         Ok(true)
@@ -235,27 +235,27 @@ fn keeps_free_pages(connection: &Connection) -> Result<bool, StoreError> {
 }
 
 /// How far a checkpoint went.
-pub(crate) enum Checkpoint {
-    /// The WAL had so many pages, and all of them are in the file.
-    All { pages: u64 },
-    /// Others were in the way.
-    Some { pages: u64 },
+pub(crate) struct Checkpoint {
+    /// Whether all of the WAL is in the file.
+    pub(crate) is_whole: bool,
+    /// How many pages the WAL has; not known while somebody else makes a checkpoint.
+    pub(crate) pages: Option<u64>,
 }
 
 pub(crate) fn checkpoint(connection: &Connection, how: &str) -> Result<Checkpoint, StoreError> {
     let answer = connection.query_row(how, [], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+        Ok(Checkpoint {
+            is_whole: row.get::<_, i64>(0)? == 0,
+            // SQLite says -1 of what it does not know.
+            pages: u64::try_from(row.get::<_, i64>(1)?).ok(),
+        })
     });
     match answer {
-        // Negative where there is no WAL.
-        Ok((0, pages)) => Ok(Checkpoint::All {
-            pages: u64::try_from(pages).unwrap_or(0),
+        Err(error) if error.is_busy() => Ok(Checkpoint {
+            is_whole: false,
+            pages: None,
         }),
-        Ok((_, pages)) => Ok(Checkpoint::Some {
-            pages: u64::try_from(pages).unwrap_or(0),
-        }),
-        Err(error) if error.is_busy() => Ok(Checkpoint::Some { pages: 0 }),
-        Err(error) => Err(store_error(error)),
+        answer => answer.map_err(store_error),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Erases and wipes, for the laws of erasure.
 //!
 //! - `erase work <file> <list> <seed> <processes> <level> <durability> <how>` makes processes with marks in every field,
-//!   erases every second one in every way there is while others work, and wipes until that is done; or, if it is to
-//!   `truncate`, deletes and cuts the WAL off. What bears which marks it writes to the list; what it prints must not
+//!   erases every second one in every way there is while others work, and wipes until that is done: to `wipe` after
+//!   another program has left copies in the file, or `alone`. Or, to `truncate`, it deletes and cuts the WAL off. What bears which marks it writes to the list; what it prints must not
 //!   hold any.
 //! - `erase wipe <file> <list> <level> <how>` erases those of the list that are to go, says `erased`, wipes, says
 //!   `done`, and works on until it is killed. The ways: `honest`; `hasty` says so at once; `unsynced` deletes the rows by
@@ -68,8 +68,8 @@ fn work(config: &SqliteConfig, list: &Path, seed: u64, processes: u64, how: &str
     };
     let all = populate(&open(&quick)?, &mut random, processes)?;
     write_list(list, &all)?;
-    // A file that is only ever ours gives nothing back; a foreign program may.
-    if config.wipe_level == WipeLevel::Files {
+    // Which also gives blocks back.
+    if how == "wipe" {
         write_without_secure_delete(config)?;
     }
     let (going, staying): (Vec<_>, Vec<_>) = all.into_iter().partition(|marked| marked.goes);

@@ -36,7 +36,7 @@ pub fn media(shard: &Shard<'_>, level: &str) -> Result<Done, Broken> {
                 "200",
                 level,
                 durability,
-                "wipe",
+                "alone",
             ])
             .output()?;
         let words = String::from_utf8_lossy(&child.stderr).into_owned();

@@ -15,8 +15,8 @@ pub static WIPE_WAITS: Law = Law {
     name: "wipe-waits",
     says: "while a large file is wiped, ops that are due every millisecond wait 50 ms at most at p99, and never 500 ms",
     unit: "wipes",
-    shard: 5,
-    asked: 20,
+    shard: 2,
+    asked: 10,
     run: |shard| {
         if shard.until.is_some() {
             // Briefly, on whatever machine, and in a debug build.
@@ -32,7 +32,7 @@ pub static WIPE_WAITS: Law = Law {
         } else {
             wipe_waits(
                 shard,
-                50_000,
+                200_000,
                 Bounds { p99: 50, most: 500 },
                 wipe_until_done,
             )
