@@ -186,8 +186,12 @@ impl From<limits::Crossed> for StoreError {
 pub enum WipeLevel {
     /// The store's files.
     Files,
-    /// Also the blocks that the files gave back to the file system, as far as a program can reach them.
-    /// Copy-on-write disks, flash remapping and backups are beyond any program.
+    /// Also the blocks that the files gave back to the file system, as far as a program can reach them: it must have
+    /// overwritten them before.
+    ///
+    /// Beyond any program are copy-on-write and log-structured file systems, snapshots, a journal that holds data,
+    /// flash that remaps what is written, backups, swap, and what other programs copied. What a store can tell of this
+    /// it answers as [`Wipe::Limited`]; what it cannot see, such as the flash below a file system, it cannot.
     Media,
 }
 

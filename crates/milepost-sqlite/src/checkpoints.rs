@@ -217,7 +217,7 @@ fn start_wal_anew(connection: &Connection, wal: &Wal) -> Result<(), StoreError> 
     // SQLite itself waits: between two tries of ours others would write.
     let wait = |standing| connection.busy_timeout(standing).map_err(store_error);
     wait(standing)?;
-    let tried = run(connection, sql::CHECKPOINT_AND_RESTART);
+    let tried = run(connection, sql::RESTART);
     wait(Duration::ZERO)?;
     match tried {
         Err(error) if !error.is_busy() => Err(error),

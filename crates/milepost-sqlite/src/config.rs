@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use milepost_core::WipeLevel;
+
 /// How a [`SqliteStore`](crate::SqliteStore) is opened.
 ///
 /// ```
@@ -36,6 +38,13 @@ pub struct SqliteConfig {
     /// How long one wipe, also that of an erase, works on before it is `Pending`: 250 ms unless given, so
     /// that an erase answers soon. What is left is done by the next.
     pub wipe_budget: Duration,
+    /// How far each wipe goes at least, also that of an erase: [`WipeLevel::Files`] unless given.
+    ///
+    /// With [`WipeLevel::Media`] nothing is given back to the file system, where no program could overwrite it any more:
+    /// the file never shrinks, and the WAL stays beside it, as long as it has become, when the store is closed. What is
+    /// free of both is overwritten by each wipe, which so writes about twice as much. Only a file that was made with
+    /// this, and is opened with it everywhere, has wipes of that level `Done`; else they are `Limited`, and say why.
+    pub wipe_level: WipeLevel,
     /// Whether the file may be a symbolic link. Off unless given: a link can be made to point a store at
     /// a file that is not meant.
     pub follow_symlinks: bool,
@@ -52,6 +61,7 @@ impl SqliteConfig {
             busy_timeout: Duration::from_secs(5),
             readers: 4,
             wipe_budget: Duration::from_millis(250),
+            wipe_level: WipeLevel::Files,
             follow_symlinks: false,
         }
     }

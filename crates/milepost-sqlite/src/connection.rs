@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use milepost_core::StoreError;
+use milepost_core::{StoreError, WipeLevel};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
@@ -54,7 +54,10 @@ pub(crate) fn set_up(
         // No copy of anything in a temporary file.
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         connection.pragma_update(None, "secure_delete", true)?;
-        connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
+        let keeps_wal = config.wipe_level == WipeLevel::Media;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keeps_wal)?;
+        let wal_bytes = if keeps_wal { -1 } else { WAL_BYTES };
+        connection.pragma_update(None, "journal_size_limit", wal_bytes)?;
         connection.pragma_update(None, "synchronous", synchronous(config.durability))
     };
     deadline.retry(set).map_err(store_error)

@@ -11,23 +11,30 @@ mod header;
 mod library;
 mod list;
 mod make;
+mod mark;
+mod media;
+mod medium;
 mod memo;
 mod open;
-mod opened;
+mod open_files;
+mod pages;
 mod path;
 mod pool;
 mod rows;
 mod schema;
+mod search;
 mod source;
 mod sql;
 mod transaction;
 mod upgrades;
+mod verify;
 mod wal_hook;
 mod wipe;
 
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use milepost_core::{
@@ -40,11 +47,14 @@ use crate::checkpoints::Checkpoints;
 pub use crate::config::{Durability, SqliteConfig};
 use crate::connection::{run, synchronous};
 use crate::error::store_error;
+pub use crate::mark::{Encoding, Mark};
 use crate::memo::Memo;
+pub use crate::pages::PagePart;
 use crate::path::TheFile;
 use crate::pool::{Deadline, Lent, Pool, begin};
 use crate::rows::{LastTable, Rows};
 use crate::transaction::Writes;
+pub use crate::verify::{Trace, Traces, verify_erased};
 
 /// Keeps processes in one SQLite file, shared by any number of threads and OS processes of one machine.
 ///
@@ -95,8 +105,6 @@ use crate::transaction::Writes;
 /// ```
 pub struct SqliteStore {
     config: SqliteConfig,
-    /// None: in memory.
-    file: Option<Arc<TheFile>>,
     /// Ends before the connections are closed. In memory there are none.
     checkpoints: Option<Checkpoints>,
     /// Closed before the writer, so that the writer closes the file for good.
@@ -109,6 +117,8 @@ pub struct SqliteStore {
     last_table: LastTable,
     /// The OS process that opened it.
     opened_by: u32,
+    /// Goes last: until the connections are closed, the file is open. None: in memory.
+    file: Option<Arc<TheFile>>,
 }
 
 impl SqliteStore {
@@ -122,10 +132,12 @@ impl SqliteStore {
         let open = || {
             library::check()?;
             let path = path::resolve(&config)?;
-            path::check_not_inherited(&path)?;
             let deadline = Deadline::after(config.busy_timeout);
-            let writer = open::open_file(&path, &config, deadline)?;
-            Ok((TheFile::at(path)?, writer))
+            open::find_file(&path, &config, deadline)?;
+            let file = TheFile::at(path, deadline)?;
+            let writer = open::open_file(file.path(), &config, deadline)?;
+            file.check()?;
+            Ok((file, writer))
         };
         let (file, writer) = open().map_err(|error| name_path(&error, &config.path))?;
         // Should the file vanish, then a new one in its place would only hide that.
@@ -197,6 +209,7 @@ impl SqliteStore {
         };
         file.check()?;
         self.writer.take(deadline, || {
+            open::find_file(file.path(), &self.config, deadline)?;
             let mut writer = open::open_file(file.path(), &self.config, deadline)?;
             wal_hook::note_pages(&mut writer);
             file.check().map(|()| writer)
@@ -349,6 +362,11 @@ impl Drop for SqliteStore {
             if let Some(checkpoints) = &mut self.checkpoints {
                 checkpoints.forget();
             }
+        } else if self.config.wipe_level == WipeLevel::Media {
+            // The WAL stays, but the file alone is to be whole, as after any store is closed. If it cannot be, whoever
+            // opens both next finds the rest.
+            let writer = self.writer(Deadline::after(Duration::ZERO));
+            let _ = writer.and_then(|writer| wipe::checkpoint(&writer, sql::CHECKPOINT));
         }
     }
 }

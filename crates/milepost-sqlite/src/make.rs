@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use milepost_core::StoreError;
 
 use crate::config::SqliteConfig;
-use crate::connection::connect;
+use crate::connection::{connect, keep_wal_on_close};
 use crate::error::{store_error, unavailable};
 use crate::path::beside;
 use crate::pool::Deadline;
-use crate::schema;
+use crate::{media, schema};
 
 /// Makes a new file under a temporary name and links it to its own, so that a crash leaves no half of
 /// one, and nobody's file is overwritten. Readable and writable by its owner only.
@@ -39,6 +39,9 @@ pub(crate) fn make(
     };
     let connection = connect(&temporary.0, config, deadline)?;
     schema::upgrade(&connection, deadline)?;
+    media::note_made(&connection, config)?;
+    // All of it is to be in the file that gets its name.
+    keep_wal_on_close(&connection, false)?;
     connection
         .close()
         .map_err(|(_, error)| store_error(error))?;

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use milepost_core::{StoreError, StoreErrorKind};
+use milepost_core::{StoreError, StoreErrorKind, WipeLevel};
 use rusqlite::Connection;
 
 use crate::config::SqliteConfig;
@@ -12,24 +12,32 @@ use crate::connection::{connect, keep_wal_on_close, set_up};
 use crate::error::{corrupt, refuse, store_error, unavailable};
 use crate::path::beside;
 use crate::pool::Deadline;
-use crate::{header, make, schema};
+use crate::{header, make, media, schema};
 
-/// Makes the file if it is not there, refuses it untouched if it is not ours, and opens it.
-pub(crate) fn open_file(
+/// Makes the file if it is not there, and refuses it untouched if it is not ours.
+pub(crate) fn find_file(
     path: &Path,
     config: &SqliteConfig,
     deadline: Deadline,
-) -> Result<Connection, StoreError> {
+) -> Result<(), StoreError> {
     let at_path = AtPath::look(path)?;
     if at_path == AtPath::Nothing && !config.create_if_missing {
         return Err(refuse("there is no such file"));
     }
     check_nothing_is_left_over(path, at_path)?;
     match at_path {
-        AtPath::Nothing => make::make(path, config, deadline)?,
-        AtPath::EmptyFile => {}
-        AtPath::Content => header::check(path)?,
+        AtPath::Nothing => make::make(path, config, deadline),
+        AtPath::EmptyFile => Ok(()),
+        AtPath::Content => header::check(path),
     }
+}
+
+/// Opens what was found, for writing.
+pub(crate) fn open_file(
+    path: &Path,
+    config: &SqliteConfig,
+    deadline: Deadline,
+) -> Result<Connection, StoreError> {
     let connection = connect(path, config, deadline)?;
     // A file that is not accepted after all keeps its WAL as it is.
     keep_wal_on_close(&connection, true)?;
@@ -37,7 +45,8 @@ pub(crate) fn open_file(
         return Err(refuse("the file is read-only"));
     }
     schema::upgrade(&connection, deadline)?;
-    keep_wal_on_close(&connection, false)?;
+    media::note_opened(&connection, config, deadline)?;
+    keep_wal_on_close(&connection, config.wipe_level == WipeLevel::Media)?;
     Ok(connection)
 }
 

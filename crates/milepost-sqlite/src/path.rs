@@ -11,7 +11,8 @@ use milepost_core::StoreError;
 
 use crate::config::SqliteConfig;
 use crate::error::{refuse, unavailable};
-use crate::opened::{self, Opened};
+use crate::open_files::OpenFile;
+use crate::pool::Deadline;
 
 /// The file that a configuration means: absolute, so that it is never taken for a URI.
 pub(crate) fn resolve(config: &SqliteConfig) -> Result<PathBuf, StoreError> {
@@ -39,15 +40,14 @@ pub(crate) fn resolve(config: &SqliteConfig) -> Result<PathBuf, StoreError> {
     }
 }
 
-/// The file that a store has open, to be told from another that has come to its path.
+/// The file that a store has open, to be told from another that has come to its path, and known to be open in this
+/// OS process until this is dropped.
 ///
 /// When a file that is open is removed, restored or replaced, the store goes on with one that nobody else
 /// can find: what it wrote there would be lost, and connections that it opened later would be to another.
 pub(crate) struct TheFile {
     path: PathBuf,
-    identity: Identity,
-    /// For as long as the store is there.
-    _opened: Opened,
+    open: OpenFile,
     opened: Instant,
     /// When it was found unchanged last, in milliseconds since it was opened.
     checked: AtomicU64,
@@ -57,14 +57,17 @@ pub(crate) struct TheFile {
 const TRUSTED: u64 = 10;
 
 impl TheFile {
-    pub(crate) fn at(path: PathBuf) -> Result<Self, StoreError> {
-        let identity = identity(&path);
-        let identity =
-            identity.map_err(|error| unavailable("the file cannot be looked at", &error))?;
+    /// Before SQLite has opened it.
+    pub(crate) fn at(path: PathBuf, deadline: Deadline) -> Result<Self, StoreError> {
+        let enter = || {
+            let identity = identity(&path);
+            let identity =
+                identity.map_err(|error| unavailable("the file cannot be looked at", &error))?;
+            OpenFile::enter(identity)
+        };
         Ok(TheFile {
+            open: deadline.retry(enter)?,
             path,
-            identity,
-            _opened: Opened::note(identity),
             opened: Instant::now(),
             checked: AtomicU64::new(0),
         })
@@ -93,7 +96,7 @@ impl TheFile {
     /// Whether it still is what the path leads to.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         match identity(&self.path) {
-            Ok(identity) if identity == self.identity => {
+            Ok(identity) if identity == *self.open.identity() => {
                 self.checked.store(self.age(), Ordering::Relaxed);
                 Ok(())
             }
@@ -109,31 +112,22 @@ impl TheFile {
     }
 }
 
-/// Refuses a path to a file that a parent of this OS process had open when it forked.
-pub(crate) fn check_not_inherited(path: &Path) -> Result<(), StoreError> {
-    // If it cannot be looked at, opening it says why.
-    identity(path).map_or(Ok(()), opened::check)
-}
-
-/// The device and the number of the file on it.
-#[cfg(unix)]
-pub(crate) type Identity = (u64, u64);
+/// What tells a file from every other: its device and its number on it. Elsewhere a file that is open can be neither
+/// removed nor replaced, and its path tells it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Identity(#[cfg(unix)] (u64, u64), #[cfg(not(unix))] PathBuf);
 
 #[cfg(unix)]
-fn identity(path: &Path) -> io::Result<Identity> {
+pub(crate) fn identity(path: &Path) -> io::Result<Identity> {
     use std::os::unix::fs::MetadataExt;
     // Looking by path drops no lock, as opening and closing the file would.
     let file = fs::metadata(path)?;
-    Ok((file.dev(), file.ino()))
+    Ok(Identity((file.dev(), file.ino())))
 }
 
-/// Elsewhere a file that is open can be neither removed nor replaced.
 #[cfg(not(unix))]
-pub(crate) type Identity = ();
-
-#[cfg(not(unix))]
-fn identity(path: &Path) -> io::Result<Identity> {
-    fs::metadata(path).map(drop)
+pub(crate) fn identity(path: &Path) -> io::Result<Identity> {
+    fs::canonicalize(path).map(Identity)
 }
 
 /// The path of a file that SQLite, or we, put beside another.

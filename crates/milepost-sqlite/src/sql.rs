@@ -242,12 +242,34 @@ pub(crate) const DROP_STATISTICS: &str = "
 /// Forgets what the connection has read of the schema (SQLite's documentation of `writable_schema`).
 pub(crate) const RELOAD_SCHEMA: &str = "PRAGMA writable_schema = RESET";
 
+/// What wiping the medium needs: see `media`. Files that never asked for it have neither.
+pub(crate) const MAKE_MEDIA: &str = "
+    CREATE TABLE IF NOT EXISTS media (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        kept_blocks INTEGER NOT NULL, -- 1: every store since the file was made has given nothing back
+        overwritten INTEGER NOT NULL, -- erased, when the free pages were last overwritten
+        turns INTEGER NOT NULL        -- how often the WAL was started anew for a wipe
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS filler (row INTEGER PRIMARY KEY, zeros BLOB NOT NULL) STRICT;
+    INSERT OR IGNORE INTO media VALUES (1, 0, 0, 0);";
+pub(crate) const HAS_MEDIA: &str = "SELECT 1 FROM sqlite_schema WHERE name = 'media'";
+pub(crate) const HAS_KEPT_BLOCKS: &str = "SELECT 1 FROM media WHERE kept_blocks = 1";
+pub(crate) const KEEPS_BLOCKS: &str = "UPDATE media SET kept_blocks = 1";
+pub(crate) const GIVES_BACK_BLOCKS: &str = "UPDATE media SET kept_blocks = 0";
+pub(crate) const OVERWRITTEN: &str = "SELECT overwritten FROM media";
+pub(crate) const NOTE_OVERWRITTEN: &str = "UPDATE media SET overwritten = ?1";
+pub(crate) const TURN: &str = "UPDATE media SET turns = (turns + 1) % 1000000";
+pub(crate) const FILL: &str = "INSERT INTO filler (zeros) VALUES (zeroblob(?1))";
+pub(crate) const UNFILL: &str =
+    "DELETE FROM filler WHERE row = (SELECT row FROM filler ORDER BY row DESC LIMIT 1)";
+pub(crate) const PAGE_SIZE: &str = "PRAGMA page_size";
+
 pub(crate) const AUTO_VACUUM: &str = "PRAGMA auto_vacuum";
 pub(crate) const FREE_PAGES: &str = "PRAGMA freelist_count";
 pub(crate) const GIVE_BACK: &str = "PRAGMA incremental_vacuum(256)";
 pub(crate) const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
-/// Holds writers up while it goes on.
-pub(crate) const CHECKPOINT_AND_RESTART: &str = "PRAGMA wal_checkpoint(RESTART)";
+/// Waits until nobody reads from the WAL, so that whoever writes next starts it anew. Holds writers up while it goes on.
+pub(crate) const RESTART: &str = "PRAGMA wal_checkpoint(RESTART)";
 pub(crate) const TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 //! old table is cleared. Then the WAL, which holds older images of the pages, is cut off, and a last small
 //! commit is synced, because SQLite does not sync the WAL after cutting it.
 //!
+//! At [`WipeLevel::Media`] nothing is given back or cut off: see `media`.
+//!
 //! How far this has come is kept in the file, as counts of erasures: so wipes by any number of OS
 //! processes share their work, one that was killed is taken up again, and one that finds nothing erased
 //! since the last is free.
@@ -32,22 +34,22 @@ const PURGED_BESIDE_OTHERS: usize = 50;
 const MOVED_AT_ONCE: i64 = 200;
 const MOVED_BYTES: i64 = 1024 * 1024;
 /// How long cutting the WAL off waits for readers; other writers wait with it.
-const READERS_LEAVE: Duration = Duration::from_millis(20);
+pub(crate) const READERS_LEAVE: Duration = Duration::from_millis(20);
 /// How long a wipe leaves the writer to others between two steps.
-const BREATH: Duration = Duration::from_millis(1);
+pub(crate) const BREATH: Duration = Duration::from_millis(1);
 
 /// The row of `wipe_progress`: each number counts erasures.
-struct Progress {
+pub(crate) struct Progress {
     current: Table,
-    erased: i64,
+    pub(crate) erased: i64,
     /// What `erased` was when the move that is under way began.
     moving: Option<i64>,
-    compacted: i64,
-    wiped: i64,
+    pub(crate) compacted: i64,
+    pub(crate) wiped: i64,
 }
 
 impl Progress {
-    fn read(connection: &Connection) -> Result<Self, StoreError> {
+    pub(crate) fn read(connection: &Connection) -> Result<Self, StoreError> {
         let mut statement = connection
             .prepare_cached(sql::PROGRESS)
             .map_err(store_error)?;
@@ -106,12 +108,9 @@ impl SqliteStore {
 
     pub(crate) fn wipe_files(&self, level: WipeLevel) -> Result<Wipe, StoreError> {
         self.check_process()?;
-        let beyond = match level {
-            WipeLevel::Files => None,
-            WipeLevel::Media => Some(
-                "blocks that the files gave back to the file system are not overwritten; nor are copies \
-                 that the disk or the file system keeps, or backups",
-            ),
+        let overwrites = match (level, self.config().wipe_level) {
+            (WipeLevel::Files, WipeLevel::Files) => false,
+            (WipeLevel::Files | WipeLevel::Media, _) => true,
             _ => {
                 let why = "this wipe level is unknown to the SQLite store";
                 return Err(StoreError::new(StoreErrorKind::Unsupported, why));
@@ -119,22 +118,24 @@ impl SqliteStore {
         };
         let wiped = if self.is_in_memory() {
             Wipe::Done
+        } else if overwrites {
+            self.overwrite_within_budget()?
         } else {
             self.wipe_within_budget()?
         };
         if wiped != Wipe::Done {
             return Ok(wiped);
         }
-        let beyond = match beyond {
-            None if self.read_transaction(keeps_free_pages)? => Some(
-                "another program turned the file's auto_vacuum off, so that it keeps its free pages, and what \
-                 that program may have left in them: VACUUM it with auto_vacuum = INCREMENTAL",
-            ),
-            beyond => beyond,
+        let beyond = if level == WipeLevel::Media {
+            self.beyond_media()?
+        } else if !overwrites && self.read_transaction(keeps_free_pages)? {
+            let why = "another program turned the file's auto_vacuum off, so that it keeps its free pages, and what \
+                       that program may have left in them: VACUUM it with auto_vacuum = INCREMENTAL";
+            Some(why.to_owned())
+        } else {
+            None
         };
-        Ok(beyond.map_or(Wipe::Done, |remains| Wipe::Limited {
-            remains: remains.to_owned(),
-        }))
+        Ok(beyond.map_or(Wipe::Done, |remains| Wipe::Limited { remains }))
     }
 
     fn wipe_within_budget(&self) -> Result<Wipe, StoreError> {
@@ -197,28 +198,33 @@ impl SqliteStore {
         writer.busy_timeout(READERS_LEAVE).map_err(store_error)?;
         let cut = checkpoint(&writer, sql::TRUNCATE);
         writer.busy_timeout(Duration::ZERO).map_err(store_error)?;
-        if !cut? {
+        if !cut?.is_whole {
             return Ok(false);
         }
         drop(writer);
+        self.note_wiped(compacted)?;
+        Ok(true)
+    }
+
+    /// In a commit that is synced, and with it all that was written before.
+    pub(crate) fn note_wiped(&self, compacted: i64) -> Result<(), StoreError> {
         self.synced_transaction(|connection| {
             let noted = connection
                 .prepare_cached(sql::WIPED)?
                 .execute([compacted])?;
             debug_assert_eq!(noted, 1, "there is one row of progress");
             Ok(())
-        })?;
-        Ok(true)
+        })
     }
 }
 
-fn pending(reason: &str) -> Wipe {
+pub(crate) fn pending(reason: &str) -> Wipe {
     Wipe::Pending {
         reason: reason.to_owned(),
     }
 }
 
-fn free_pages(connection: &Connection) -> Result<i64, StoreError> {
+pub(crate) fn free_pages(connection: &Connection) -> Result<i64, StoreError> {
     let free = connection.query_row(sql::FREE_PAGES, [], |row| row.get(0));
     free.map_err(store_error)
 }
@@ -229,12 +235,28 @@ fn keeps_free_pages(connection: &Connection) -> Result<bool, StoreError> {
     Ok(mode.map_err(store_error)? == 0 && free_pages(connection)? > 0)
 }
 
-/// Whether the checkpoint went all the way.
-fn checkpoint(connection: &Connection, how: &str) -> Result<bool, StoreError> {
-    match connection.query_row(how, [], |row| row.get::<_, i64>(0)) {
-        Ok(busy) => Ok(busy == 0),
-        Err(error) if error.is_busy() => Ok(false),
-        Err(error) => Err(store_error(error)),
+/// How far a checkpoint went.
+pub(crate) struct Checkpoint {
+    /// Whether all of the WAL is in the file.
+    pub(crate) is_whole: bool,
+    /// How many pages the WAL has; not known while somebody else makes a checkpoint.
+    pub(crate) pages: Option<u64>,
+}
+
+pub(crate) fn checkpoint(connection: &Connection, how: &str) -> Result<Checkpoint, StoreError> {
+    let answer = connection.query_row(how, [], |row| {
+        Ok(Checkpoint {
+            is_whole: row.get::<_, i64>(0)? == 0,
+            // SQLite says -1 of what it does not know.
+            pages: u64::try_from(row.get::<_, i64>(1)?).ok(),
+        })
+    });
+    match answer {
+        Err(error) if error.is_busy() => Ok(Checkpoint {
+            is_whole: false,
+            pages: None,
+        }),
+        answer => answer.map_err(store_error),
     }
 }
 
@@ -260,7 +282,7 @@ fn purge_some(
 }
 
 /// One step of a move, begun if none is under way; says how many rows it moved.
-fn move_some(connection: &Connection) -> Result<usize, StoreError> {
+pub(crate) fn move_some(connection: &Connection) -> Result<usize, StoreError> {
     let mut progress = Progress::read(connection)?;
     if progress.moving.is_none() {
         if progress.compacted >= progress.erased {

@@ -1,6 +1,7 @@
 //! The laws of trust. Each file is about one promise of `SECURITY.md`, and beside each law stands what breaks it.
 
 pub mod agree;
+pub mod erase;
 pub mod race;
 
 use crate::law::Law;
@@ -12,6 +13,11 @@ pub const ALL: &[&Law] = &[
     &race::FORKS,
     &race::WAL_SIZE_FULL,
     &race::WAL_SIZE_NORMAL,
+    &erase::ERASED,
+    &erase::WIPES_KILLED,
+    &erase::WIPE_CUTS,
+    &erase::WIPE_WAITS,
+    &erase::MEDIA,
 ];
 
 /// The law of this name.

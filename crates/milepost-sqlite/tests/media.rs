@@ -1,0 +1,199 @@
+//! A store that gives nothing back to the file system, and what it says where another has.
+
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use common::{Place, begin, foreign_connection};
+use milepost_core::{Change, RequestId, Tracker, Wipe, WipeLevel};
+use milepost_sqlite::{Durability, Mark, SqliteConfig, SqliteStore, verify_erased};
+
+fn keeping(path: PathBuf) -> SqliteConfig {
+    SqliteConfig {
+        wipe_level: WipeLevel::Media,
+        ..SqliteConfig::new(path)
+    }
+}
+
+fn open(config: SqliteConfig) -> Tracker {
+    Tracker::new(SqliteStore::open_with(config).expect("it opens"))
+}
+
+/// Wipes until it is not pending any more.
+fn wiped(tracker: &Tracker) -> Wipe {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        match tracker.wipe_at(WipeLevel::Media).expect("a wipe answers") {
+            wipe @ Wipe::Pending { .. } => assert!(Instant::now() < deadline, "{wipe:?}"),
+            wipe => return wipe,
+        }
+    }
+}
+
+/// Done, or limited by the file system that the tests run on.
+fn is_done(wipe: &Wipe) -> bool {
+    match wipe {
+        Wipe::Done => true,
+        Wipe::Limited { remains } => remains.contains("the file system keeps"),
+        _ => false,
+    }
+}
+
+/// Erases by ops, which does not wipe.
+fn erase(tracker: &Tracker, ids: &[RequestId]) {
+    let ops = ids.iter().map(|id| tracker.op(*id, Change::erase()));
+    let verdicts = tracker.apply(&ops.collect::<Vec<_>>()).expect("a batch");
+    assert!(verdicts.iter().all(Result::is_ok));
+}
+
+fn lengths(place: &Place) -> [u64; 2] {
+    ["status.db", "status.db-wal"].map(|name| {
+        fs::metadata(place.path().with_file_name(name))
+            .expect("it is there")
+            .len()
+    })
+}
+
+#[test]
+fn nothing_is_given_back_and_nothing_is_left() {
+    for durability in [Durability::Full, Durability::Normal] {
+        let place = Place::new();
+        let config = SqliteConfig {
+            durability,
+            ..keeping(place.path())
+        };
+        let tracker = open(config.clone());
+        let ids = (0..3_000)
+            .map(|n| begin(&tracker, &format!("mark-{n:04}.pdf")).request_id())
+            .collect::<Vec<_>>();
+        let mut erased = ids.clone();
+        erased.retain(|id| {
+            ids.iter()
+                .position(|other| other == id)
+                .is_some_and(|at| at % 2 == 0)
+        });
+        let before = lengths(&place);
+        erase(&tracker, &erased);
+        let wipe = wiped(&tracker);
+        assert!(is_done(&wipe), "{wipe:?}");
+        drop(tracker);
+        let after = lengths(&place);
+        assert!(
+            before[0] <= after[0] && before[1] <= after[1],
+            "{before:?} {after:?}"
+        );
+        let marks = ids
+            .iter()
+            .enumerate()
+            .filter(|(n, _)| n % 2 == 0)
+            .flat_map(|(n, id)| [Mark::id(*id), Mark::text(format!("mark-{n:04}.pdf"))]);
+        let traces =
+            verify_erased(place.path(), &marks.collect::<Vec<_>>()).expect("looked through");
+        assert!(traces.is_clean(), "{traces}");
+        // What stays is found by the file alone too.
+        let alone = Place::new();
+        fs::copy(place.path(), alone.path()).expect("a copy");
+        for place in [&place, &alone] {
+            let tracker = open(keeping(place.path()));
+            assert!(tracker.get(ids[1]).is_ok());
+            assert!(tracker.get(ids[0]).is_err());
+        }
+        let check: String = foreign_connection(&place.path())
+            .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+            .expect("a check");
+        assert_eq!(check, "ok");
+    }
+}
+
+#[test]
+fn an_erase_wipes_as_far_as_the_store_was_opened_to() {
+    let place = Place::new();
+    let tracker = open(keeping(place.path()));
+    let id = begin(&tracker, "only-one.pdf").request_id();
+    let before = lengths(&place);
+    assert_eq!(tracker.erase(id).expect("an erase").wipe, Wipe::Done);
+    assert!(lengths(&place)[1] >= before[1]);
+    assert!(is_done(&wiped(&tracker)));
+}
+
+#[test]
+fn where_a_store_has_given_something_back_a_wipe_of_the_medium_is_limited() {
+    let place = Place::new();
+    drop(open(SqliteConfig::new(place.path())));
+    let remains = |tracker: &Tracker| match wiped(tracker) {
+        Wipe::Limited { remains } => remains,
+        wipe => panic!("{wipe:?}"),
+    };
+    assert!(remains(&open(keeping(place.path()))).contains("wipe_level"));
+
+    let place = Place::new();
+    assert!(is_done(&wiped(&open(keeping(place.path())))));
+    let otherwise = open(SqliteConfig::new(place.path()));
+    assert!(remains(&otherwise).contains("wipe_level"));
+    drop(otherwise);
+    assert!(remains(&open(keeping(place.path()))).contains("wipe_level"));
+}
+
+#[test]
+fn a_reader_makes_it_pending_and_what_was_broken_off_is_taken_up() {
+    let place = Place::new();
+    let config = SqliteConfig {
+        wipe_budget: Duration::ZERO,
+        ..keeping(place.path())
+    };
+    let tracker = open(config.clone());
+    let ids = (0..1_000).map(|n| begin(&tracker, &format!("mark-{n:04}.pdf")).request_id());
+    let ids = ids.collect::<Vec<_>>();
+    let reader = foreign_connection(&place.path());
+    reader
+        .execute_batch("BEGIN; SELECT count(*) FROM process_overview;")
+        .expect("a snapshot");
+    erase(&tracker, &ids[..500]);
+    for _ in 0..100 {
+        let wipe = tracker.wipe().expect("it answers");
+        assert!(matches!(wipe, Wipe::Pending { .. }), "{wipe:?}");
+    }
+    reader.execute_batch("COMMIT").expect("it ends");
+    drop(tracker);
+    let tracker = open(config);
+    assert!(is_done(&wiped(&tracker)));
+    drop((tracker, reader));
+    let marks = ids[..500]
+        .iter()
+        .map(|id| Mark::id(*id))
+        .collect::<Vec<_>>();
+    let traces = verify_erased(place.path(), &marks).expect("looked through");
+    assert!(traces.is_clean(), "{traces}");
+}
+
+#[test]
+fn it_comes_to_an_end_while_others_write() {
+    let place = Place::new();
+    let tracker = open(keeping(place.path()));
+    let ids = (0..500).map(|n| begin(&tracker, &format!("mark-{n:04}.pdf")).request_id());
+    let ids = ids.collect::<Vec<_>>();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let other = open(keeping(place.path()));
+            while !stop.load(Ordering::Relaxed) {
+                begin(&other, "steady");
+            }
+        });
+        erase(&tracker, &ids[..250]);
+        let wipe = wiped(&tracker);
+        stop.store(true, Ordering::Relaxed);
+        writer.join().expect("the writer ends");
+        assert!(is_done(&wipe), "{wipe:?}");
+    });
+    drop(tracker);
+    let marks = ids[..250]
+        .iter()
+        .map(|id| Mark::id(*id))
+        .collect::<Vec<_>>();
+    let traces = verify_erased(place.path(), &marks).expect("looked through");
+    assert!(traces.is_clean(), "{traces}");
+}

@@ -1,0 +1,249 @@
+//! Erases and wipes, for the laws of erasure.
+//!
+//! - `erase work <file> <list> <seed> <processes> <level> <durability> <how>` makes processes with marks in every field,
+//!   erases every second one in every way there is while others work, and wipes until that is done: to `wipe` after
+//!   another program has left copies in the file, or `alone`. Or, to `truncate`, it deletes and cuts the WAL off. What bears which marks it writes to the list; what it prints must not
+//!   hold any.
+//! - `erase wipe <file> <list> <level> <how>` erases those of the list that are to go, says `erased`, wipes, says
+//!   `done`, and works on until it is killed. The ways: `honest`; `hasty` says so at once; `unsynced` deletes the rows by
+//!   its own SQL, which `VACUUM` then leaves out, and syncs nothing.
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use milepost::{
+    Change, Durability, Query, SqliteConfig, SqliteStore, TrackError, Tracker, Wipe, WipeLevel,
+};
+use milepost_tests::laws::erase::{Marked, grow, populate, read_list, write_list};
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+fn main() -> Outcome {
+    let arguments = std::env::args().skip(1).collect::<Vec<_>>();
+    let arguments = arguments.iter().map(String::as_str).collect::<Vec<_>>();
+    match arguments[..] {
+        ["work", file, list, seed, processes, level, durability, how] => {
+            let config = config(file, level, durability);
+            work(
+                &config,
+                Path::new(list),
+                seed.parse()?,
+                processes.parse()?,
+                how,
+            )
+        }
+        ["wipe", file, list, level, how] => {
+            let all = read_list(Path::new(list)).map_err(|broken| broken.to_string())?;
+            wipe(&config(file, level, "full"), &all, how)
+        }
+        _ => Err("see the top of tests/src/bin/erase.rs".into()),
+    }
+}
+
+fn config(file: &str, level: &str, durability: &str) -> SqliteConfig {
+    SqliteConfig {
+        wipe_level: match level {
+            "media" => WipeLevel::Media,
+            _ => WipeLevel::Files,
+        },
+        durability: match durability {
+            "normal" => Durability::Normal,
+            _ => Durability::Full,
+        },
+        ..SqliteConfig::new(file)
+    }
+}
+
+fn open(config: &SqliteConfig) -> Result<Tracker, Box<dyn Error>> {
+    Ok(Tracker::new(SqliteStore::open_with(config.clone())?))
+}
+
+fn work(config: &SqliteConfig, list: &Path, seed: u64, processes: u64, how: &str) -> Outcome {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let quick = SqliteConfig {
+        durability: Durability::Normal,
+        ..config.clone()
+    };
+    let all = populate(&open(&quick)?, &mut random, processes)?;
+    write_list(list, &all)?;
+    // Which also gives blocks back.
+    if how == "wipe" {
+        write_without_secure_delete(config)?;
+    }
+    let (going, staying): (Vec<_>, Vec<_>) = all.into_iter().partition(|marked| marked.goes);
+    let tracker = open(config)?;
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| -> Outcome {
+        let workers = [1, 2, 3].map(|number| {
+            let (staying, stop) = (&staying, &stop);
+            // One of them as another OS process would, with a store of its own.
+            let tracker = if number == 1 {
+                open(config)
+            } else {
+                Ok(tracker.clone())
+            };
+            let mut random = fastrand::Rng::with_seed(seed ^ number);
+            let tracker = tracker.expect("it opens again");
+            scope.spawn(move || -> Result<(), TrackError> {
+                while !stop.load(Ordering::Relaxed) {
+                    let from = random.usize(..staying.len());
+                    let some = &staying[from..staying.len().min(from + 20)];
+                    grow(&tracker, &mut random, some)?;
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                Ok(())
+            })
+        });
+        let erased = if how == "truncate" {
+            erase_by_ops(&tracker, &going)
+        } else {
+            erase(&tracker, &going).and_then(|()| wipe_until_done(&tracker, config.wipe_level))
+        };
+        ask_in_vain(&tracker, &going);
+        stop.store(true, Ordering::Relaxed);
+        for worker in workers {
+            worker.join().expect("no worker panics")?;
+        }
+        erased
+    })?;
+    for marked in &staying {
+        tracker.get(marked.id)?;
+    }
+    drop(tracker);
+    if how == "truncate" {
+        let foreign = rusqlite::Connection::open(&config.path)?;
+        foreign.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
+    }
+    println!("erased {}, kept {}", going.len(), staying.len());
+    Ok(())
+}
+
+/// What another program may do to the file: copies in free pages, in statistics, and in indexes that were made anew.
+fn write_without_secure_delete(config: &SqliteConfig) -> Outcome {
+    let foreign = rusqlite::Connection::open(&config.path)?;
+    foreign.busy_timeout(Duration::from_secs(5))?;
+    foreign.execute_batch(
+        "PRAGMA secure_delete = OFF;
+         CREATE TABLE copy AS SELECT * FROM process_a;
+         INSERT INTO copy SELECT * FROM copy;
+         DELETE FROM copy WHERE row % 3 = 0;
+         DROP TABLE copy;
+         REINDEX;
+         ANALYZE;",
+    )?;
+    Ok(())
+}
+
+/// In every way there is.
+fn erase(tracker: &Tracker, going: &[Marked]) -> Outcome {
+    for (number, marked) in going.iter().enumerate() {
+        match number % 50 {
+            0 => {
+                tracker.erase(marked.id)?;
+            }
+            1 => {
+                tracker.erase_file(marked.file_id)?;
+            }
+            2 => {
+                tracker
+                    .erase_matching(&Query::new().directory(&format!("/in/{}", marked.token)))?;
+            }
+            3 => {
+                tracker.update(
+                    marked.id,
+                    milepost::Update::new().expires_in(Duration::from_millis(1)),
+                )?;
+                std::thread::sleep(Duration::from_millis(2));
+                tracker.purge()?;
+            }
+            _ => erase_by_ops(tracker, std::slice::from_ref(marked))?,
+        }
+    }
+    Ok(())
+}
+
+/// Which does not wipe.
+fn erase_by_ops(tracker: &Tracker, going: &[Marked]) -> Outcome {
+    let erase = going
+        .iter()
+        .map(|marked| tracker.op(marked.id, Change::erase()));
+    for verdict in tracker.apply(&erase.collect::<Vec<_>>())? {
+        verdict?;
+    }
+    Ok(())
+}
+
+fn wipe_until_done(tracker: &Tracker, level: WipeLevel) -> Outcome {
+    let began = Instant::now();
+    loop {
+        match tracker.wipe_at(level)? {
+            Wipe::Done => return Ok(()),
+            wipe if began.elapsed() > Duration::from_mins(1) => {
+                return Err(format!("it does not end: {wipe:?}").into());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Prints what somebody is told who asks for what was erased.
+fn ask_in_vain(tracker: &Tracker, going: &[Marked]) {
+    for marked in going.iter().take(5) {
+        let late = tracker.op(marked.id, Change::complete(3));
+        println!("{:?}", tracker.apply(&[late]));
+        for error in [
+            tracker.get(marked.id).map(drop),
+            tracker.cancel(marked.id, "late").map(drop),
+            tracker.process_status(marked.id).map(drop),
+        ] {
+            println!("{error:?}");
+            if let Err(error) = error {
+                eprintln!("{error}");
+            }
+        }
+    }
+    eprintln!("{tracker:?}");
+}
+
+fn wipe(config: &SqliteConfig, all: &[Marked], how: &str) -> Outcome {
+    let (going, staying): (Vec<_>, Vec<_>) = all.iter().cloned().partition(|marked| marked.goes);
+    if how == "unsynced" {
+        return wipe_unsynced(config, &going);
+    }
+    let tracker = open(&SqliteConfig {
+        // Several calls, so that it is broken off between them too.
+        wipe_budget: Duration::from_millis(5),
+        ..config.clone()
+    })?;
+    erase_by_ops(&tracker, &going)?;
+    println!("erased");
+    if how != "hasty" {
+        wipe_until_done(&tracker, config.wipe_level)?;
+    }
+    println!("done");
+    let mut random = fastrand::Rng::with_seed(1);
+    loop {
+        grow(&tracker, &mut random, &staying)?;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn wipe_unsynced(config: &SqliteConfig, going: &[Marked]) -> Outcome {
+    let connection = rusqlite::Connection::open(&config.path)?;
+    connection.execute_batch("PRAGMA synchronous = OFF; PRAGMA secure_delete = ON;")?;
+    for marked in going {
+        let id = uuid::Uuid::from(marked.id);
+        for table in ["process_a", "process_b"] {
+            let delete = format!("DELETE FROM {table} WHERE request_id = ?1");
+            connection.execute(&delete, [id.as_bytes()])?;
+        }
+    }
+    println!("erased");
+    connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")?;
+    println!("done");
+    loop {
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}

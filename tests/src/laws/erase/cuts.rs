@@ -1,0 +1,166 @@
+//! A power cut does not bring back what was wiped.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use milepost::{Durability, WipeLevel};
+
+use super::erased::nothing_is_left;
+use super::kills::open;
+use super::{populate, write_list};
+use crate::law::{Broken, Done, Law, Shard, ensure, program};
+
+/// The power is cut after a wipe was done.
+pub static WIPE_CUTS: Law = Law {
+    name: "wipe-cuts",
+    says: "after `Done` a power cut, on ext4, brings no byte of what was erased back into the files",
+    unit: "cuts",
+    shard: 25,
+    asked: 100,
+    run: |shard| wipe_cuts(shard, "honest"),
+};
+
+/// With a child that wipes in this way: see the program `erase`.
+pub fn wipe_cuts(shard: &Shard<'_>, how: &str) -> Result<Done, Broken> {
+    let disk = match Disk::make(shard.scratch, 96) {
+        Ok(disk) => disk,
+        Err(why) => return Ok(Done::Skipped(why)),
+    };
+    let list = shard.scratch.join("list");
+    let mut cuts = 0;
+    while shard.goes_on(cuts) {
+        let mut random = shard.random(cuts);
+        let mounted = disk.mount()?;
+        if !mounted.can_be_cut() {
+            return Ok(Done::Skipped(
+                "xfs_io (package xfsprogs) is not installed".to_owned(),
+            ));
+        }
+        let file = mounted.path().join(format!("store-{cuts}/status.db"));
+        std::fs::create_dir(file.parent().expect("it is in one"))?;
+        let level = [WipeLevel::Files, WipeLevel::Media][random.usize(..2)];
+        let all = {
+            let tracker = open(&file, Durability::Normal, level)?;
+            populate(&tracker, &mut random, 100)?
+        };
+        // So that what is to go is on the disk.
+        run(Command::new("sync").arg("-f").arg(&file))?;
+        write_list(&list, &all)?;
+        let level_name = if level == WipeLevel::Media {
+            "media"
+        } else {
+            "files"
+        };
+        let mut child = program("erase")
+            .arg("wipe")
+            .args([&file, &list])
+            .args([level_name, how])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        for expected in ["erased", "done"] {
+            let line = lines.next().transpose()?;
+            ensure(line.as_deref() == Some(expected), || {
+                format!("the child said {line:?}")
+            })?;
+        }
+        std::thread::sleep(Duration::from_micros(random.u64(..20_000)));
+        mounted.cut()?;
+        child.kill()?;
+        child.wait()?;
+        drop(mounted);
+        let mounted = disk.mount()?;
+        nothing_is_left(&file, &all)?;
+        let tracker = open(&file, Durability::Full, level)?;
+        for marked in &all {
+            let is_there = tracker.get(marked.id).is_ok();
+            ensure(is_there != marked.goes, || {
+                format!("after the cut {marked:?} is there: {is_there}")
+            })?;
+        }
+        drop(tracker);
+        std::fs::remove_dir_all(file.parent().expect("it is in one"))?;
+        drop(mounted);
+        cuts += 1;
+    }
+    Ok(Done::Tried(cuts))
+}
+
+/// A disk of its own, in a file.
+pub(super) struct Disk {
+    pub(super) image: PathBuf,
+    mount_point: PathBuf,
+}
+
+impl Disk {
+    /// Or why there is none.
+    pub(super) fn make(scratch: &Path, mebibytes: u64) -> Result<Self, String> {
+        let disk = Disk {
+            image: scratch.join("disk.ext4"),
+            mount_point: scratch.join("disk"),
+        };
+        let make = || {
+            std::fs::create_dir(&disk.mount_point)?;
+            std::fs::File::create(&disk.image)?.set_len(mebibytes * 1024 * 1024)
+        };
+        make().map_err(|error| error.to_string())?;
+        run(Command::new("mkfs.ext4").arg("-q").arg(&disk.image))
+            .map_err(|_| "mkfs.ext4 (package e2fsprogs) does not run here".to_owned())?;
+        let tried = disk.mount().map(drop);
+        tried.map_err(|_| "nothing may be mounted here".to_owned())?;
+        Ok(disk)
+    }
+
+    pub(super) fn mount(&self) -> Result<Mounted<'_>, Broken> {
+        run(Command::new("mount")
+            .args(["-o", "loop"])
+            .args([&self.image, &self.mount_point]))?;
+        Ok(Mounted(&self.mount_point))
+    }
+}
+
+/// A disk that is mounted until this goes.
+pub(super) struct Mounted<'d>(&'d Path);
+
+impl Mounted<'_> {
+    pub(super) fn path(&self) -> &Path {
+        self.0
+    }
+
+    fn can_be_cut(&self) -> bool {
+        Command::new("xfs_io")
+            .arg("-V")
+            .output()
+            .is_ok_and(|output| output.status.success())
+            && self.0.exists()
+    }
+
+    /// From here on nothing reaches the disk, and what has not is lost.
+    fn cut(&self) -> Result<(), Broken> {
+        run(Command::new("xfs_io")
+            .args(["-x", "-c", "shutdown"])
+            .arg(self.0))
+    }
+}
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        for _ in 0..50 {
+            if run(Command::new("umount").arg(self.0)).is_ok() {
+                return;
+            }
+            // Whoever was killed may still be going.
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn run(command: &mut Command) -> Result<(), Broken> {
+    let output = command.output()?;
+    ensure(output.status.success(), || {
+        format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr))
+    })
+}

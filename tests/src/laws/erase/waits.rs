@@ -1,0 +1,145 @@
+//! Who writes while a wipe goes on waits for it for moments only.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use milepost::{
+    Change, Durability, NewProcess, Op, Pipeline, Progress, SqliteStore, Tracker, WipeLevel,
+};
+
+use super::kills::{open, wipe_until_done};
+use crate::law::{Broken, Done, Law, Shard, ensure};
+
+/// How long others wait for a wipe.
+pub static WIPE_WAITS: Law = Law {
+    name: "wipe-waits",
+    says: "while a large file is wiped, ops that are due every millisecond wait 50 ms at most at p99, and never 500 ms",
+    unit: "wipes",
+    shard: 2,
+    asked: 10,
+    run: |shard| {
+        if shard.until.is_some() {
+            // Briefly, on whatever machine, and in a debug build.
+            wipe_waits(
+                shard,
+                1_500,
+                Bounds {
+                    p99: 500,
+                    most: 5_000,
+                },
+                wipe_until_done,
+            )
+        } else {
+            wipe_waits(
+                shard,
+                200_000,
+                Bounds { p99: 50, most: 500 },
+                wipe_until_done,
+            )
+        }
+    },
+};
+
+/// What is allowed, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+#[expect(clippy::exhaustive_structs, reason = "a test builds it")]
+pub struct Bounds {
+    /// For all but one of a hundred.
+    pub p99: u64,
+    /// For every one.
+    pub most: u64,
+}
+
+/// Wipes files of as many processes, in this way.
+pub fn wipe_waits(
+    shard: &Shard<'_>,
+    processes: usize,
+    bounds: Bounds,
+    wipe: fn(&Tracker) -> Result<(), Broken>,
+) -> Result<Done, Broken> {
+    let mut wipes = 0;
+    while shard.goes_on(wipes) {
+        let mut random = shard.random(wipes);
+        let file = shard.scratch.join(format!("{wipes}.db"));
+        let level = [WipeLevel::Files, WipeLevel::Media][random.usize(..2)];
+        let tracker = open(&file, Durability::Normal, level)?;
+        let ids = begin(&tracker, processes)?;
+        // Only so that it wipes: milepost itself erases in steps too.
+        let erase = ids
+            .iter()
+            .step_by(2)
+            .map(|op| tracker.op(op.id, Change::erase()));
+        for some in erase.collect::<Vec<_>>().chunks(500) {
+            tracker.apply(some)?;
+        }
+        drop(tracker);
+        let tracker = open(&file, Durability::Full, level)?;
+        let other = Tracker::new(SqliteStore::open_with(milepost::SqliteConfig {
+            wipe_level: level,
+            ..milepost::SqliteConfig::new(&file)
+        })?);
+        let stop = AtomicBool::new(false);
+        let mut waits = std::thread::scope(|scope| {
+            let writer = scope.spawn(|| write_on_time(&other, &ids, &stop));
+            let outcome = wipe(&tracker);
+            stop.store(true, Ordering::Relaxed);
+            let waits = writer.join().expect("the writer does not panic");
+            outcome.and(waits)
+        })?;
+        waits.sort_unstable();
+        let (p99, most) = (waits[waits.len() * 99 / 100], waits[waits.len() - 1]);
+        println!(
+            "wipe-waits: {processes} processes, {level:?}: {} ops, p50 {:?}, p99 {p99:?}, most {most:?}",
+            waits.len(),
+            waits[waits.len() / 2],
+        );
+        let holds =
+            p99 <= Duration::from_millis(bounds.p99) && most <= Duration::from_millis(bounds.most);
+        ensure(holds, || {
+            format!("others waited {p99:?} at p99 and {most:?} at most, allowed is {bounds:?}")
+        })?;
+        wipes += 1;
+    }
+    Ok(Done::Tried(wipes))
+}
+
+fn begin(tracker: &Tracker, processes: usize) -> Result<Vec<Op>, Broken> {
+    let pipeline = Pipeline::new("large", ["ocr", "parser"])?;
+    let new = NewProcess::new(&pipeline).file_description(&"+".repeat(200));
+    let mut all = Vec::new();
+    while all.len() < processes {
+        let some = (0..500.min(processes - all.len())).map(|_| tracker.prepare(new.clone()));
+        let some = some.collect::<Result<Vec<_>, _>>()?;
+        for verdict in tracker.apply(&some)? {
+            verdict?;
+        }
+        all.extend(some);
+    }
+    Ok(all)
+}
+
+/// Sends an op each millisecond, late ones at once; how long each took from when it was due.
+fn write_on_time(
+    tracker: &Tracker,
+    ids: &[Op],
+    stop: &AtomicBool,
+) -> Result<Vec<Duration>, Broken> {
+    let began = Instant::now();
+    let mut waits = Vec::new();
+    while waits.is_empty() || !stop.load(Ordering::Relaxed) {
+        let number = u32::try_from(waits.len()).expect("a wipe ends");
+        let due = began + Duration::from_millis(1) * number;
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        // Those that stay.
+        let id = ids[((waits.len() * 2) % ids.len()) | 1].id;
+        let done = u64::from(number);
+        let verdicts =
+            tracker.apply(&[tracker.op(id, Change::progress(1, Progress::unbounded(done)))])?;
+        verdicts
+            .into_iter()
+            .next()
+            .expect("one op has one verdict")?;
+        waits.push(due.elapsed());
+    }
+    Ok(waits)
+}
