@@ -156,8 +156,7 @@ impl Keeper {
             }
             wal = run(&connection, sql::CHECKPOINT)?;
         }
-        // Where much is left, readers hold on to it, and writers would stand still for nothing.
-        if wal.left() < BUDGET {
+        if wal.may_start_anew() {
             self.start_wal_anew(&connection, &wal)?;
         }
         self.connection = Some(connection);
@@ -195,12 +194,27 @@ impl Wal {
     fn left(&self) -> usize {
         self.pages.saturating_sub(self.carried_over)
     }
+
+    fn is_long(&self) -> bool {
+        self.pages >= LONG
+    }
+
+    /// Whether it is worth while that writers stand still. Where much is left readers hold on to it, and writers would
+    /// do so for nothing; but of a long one more is left by those who write while it is carried over.
+    fn may_start_anew(&self) -> bool {
+        let much = if self.is_long() {
+            self.pages / 2
+        } else {
+            BUDGET
+        };
+        self.left() < much
+    }
 }
 
 /// What SQLite does after a commit, and if it `is_due` a try to have the WAL start anew once it is long.
 fn checkpoint_on_commit(writer: &Connection, is_due: bool) -> Result<(), StoreError> {
     let wal = run(writer, sql::CHECKPOINT)?;
-    if is_due && wal.pages >= LONG && wal.left() < BUDGET {
+    if is_due && wal.is_long() && wal.may_start_anew() {
         start_wal_anew(writer, &wal)?;
     }
     Ok(())
@@ -209,10 +223,10 @@ fn checkpoint_on_commit(writer: &Connection, is_due: bool) -> Result<(), StoreEr
 /// Carries over the rest, and waits until nobody reads from the WAL: then whoever writes next has it start anew.
 /// Nobody writes meanwhile, in any OS process. If it takes too long, it is left for the next time.
 fn start_wal_anew(connection: &Connection, wal: &Wal) -> Result<(), StoreError> {
-    let standing = if wal.pages < LONG {
-        STANDING
-    } else {
+    let standing = if wal.is_long() {
         STANDING_WHEN_LONG
+    } else {
+        STANDING
     };
     // SQLite itself waits: between two tries of ours others would write.
     let wait = |standing| connection.busy_timeout(standing).map_err(store_error);
