@@ -37,6 +37,8 @@ const STANDING: Duration = Duration::from_millis(5);
 /// that began before the last commit, and then those that began before all of it was in the file.
 const LONG: usize = 6_000;
 const STANDING_WHEN_LONG: Duration = Duration::from_millis(250);
+/// After how many more pages that is tried again, if others held on to it for longer.
+const BUDGET_WHEN_LONG: usize = BUDGET / 4;
 /// From how many pages on a commit makes a checkpoint where no thread does: SQLite's own number.
 const ON_COMMIT: usize = 1_000;
 
@@ -102,7 +104,12 @@ impl Bell {
         let seen = self.seen.load(Ordering::Relaxed);
         // Fewer than before: it has started anew since.
         let seen = if pages < seen { 0 } else { seen };
-        let is_due = pages - seen >= BUDGET;
+        let budget = if pages < LONG {
+            BUDGET
+        } else {
+            BUDGET_WHEN_LONG
+        };
+        let is_due = pages - seen >= budget;
         self.seen
             .store(if is_due { pages } else { seen }, Ordering::Relaxed);
         is_due
