@@ -37,6 +37,8 @@ const STANDING: Duration = Duration::from_millis(5);
 /// that began before the last commit, and then those that began before all of it was in the file.
 const LONG: usize = 6_000;
 const STANDING_WHEN_LONG: Duration = Duration::from_millis(250);
+/// After how many more pages that is tried again, if others held on to it for longer.
+const BUDGET_WHEN_LONG: usize = BUDGET / 4;
 /// From how many pages on a commit makes a checkpoint where no thread does: SQLite's own number.
 const ON_COMMIT: usize = 1_000;
 
@@ -102,7 +104,12 @@ impl Bell {
         let seen = self.seen.load(Ordering::Relaxed);
         // Fewer than before: it has started anew since.
         let seen = if pages < seen { 0 } else { seen };
-        let is_due = pages - seen >= BUDGET;
+        let budget = if pages < LONG {
+            BUDGET
+        } else {
+            BUDGET_WHEN_LONG
+        };
+        let is_due = pages - seen >= budget;
         self.seen
             .store(if is_due { pages } else { seen }, Ordering::Relaxed);
         is_due
@@ -156,8 +163,7 @@ impl Keeper {
             }
             wal = run(&connection, sql::CHECKPOINT)?;
         }
-        // Where much is left, readers hold on to it, and writers would stand still for nothing.
-        if wal.left() < BUDGET {
+        if wal.may_start_anew() {
             self.start_wal_anew(&connection, &wal)?;
         }
         self.connection = Some(connection);
@@ -195,12 +201,27 @@ impl Wal {
     fn left(&self) -> usize {
         self.pages.saturating_sub(self.carried_over)
     }
+
+    fn is_long(&self) -> bool {
+        self.pages >= LONG
+    }
+
+    /// Whether it is worth while that writers stand still. Where much is left readers hold on to it, and writers would
+    /// do so for nothing; but of a long one more is left by those who write while it is carried over.
+    fn may_start_anew(&self) -> bool {
+        let much = if self.is_long() {
+            self.pages / 2
+        } else {
+            BUDGET
+        };
+        self.left() < much
+    }
 }
 
 /// What SQLite does after a commit, and if it `is_due` a try to have the WAL start anew once it is long.
 fn checkpoint_on_commit(writer: &Connection, is_due: bool) -> Result<(), StoreError> {
     let wal = run(writer, sql::CHECKPOINT)?;
-    if is_due && wal.pages >= LONG && wal.left() < BUDGET {
+    if is_due && wal.is_long() && wal.may_start_anew() {
         start_wal_anew(writer, &wal)?;
     }
     Ok(())
@@ -209,10 +230,10 @@ fn checkpoint_on_commit(writer: &Connection, is_due: bool) -> Result<(), StoreEr
 /// Carries over the rest, and waits until nobody reads from the WAL: then whoever writes next has it start anew.
 /// Nobody writes meanwhile, in any OS process. If it takes too long, it is left for the next time.
 fn start_wal_anew(connection: &Connection, wal: &Wal) -> Result<(), StoreError> {
-    let standing = if wal.pages < LONG {
-        STANDING
-    } else {
+    let standing = if wal.is_long() {
         STANDING_WHEN_LONG
+    } else {
+        STANDING
     };
     // SQLite itself waits: between two tries of ours others would write.
     let wait = |standing| connection.busy_timeout(standing).map_err(store_error);
