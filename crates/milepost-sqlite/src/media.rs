@@ -13,19 +13,27 @@ use std::fs;
 use std::time::Duration;
 
 use milepost_core::{StoreError, StoreErrorKind, Wipe, WipeLevel};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
-use crate::config::SqliteConfig;
-use crate::connection::run;
+use crate::config::{Durability, SqliteConfig};
+use crate::connection::{run, synchronous};
 use crate::error::{corrupt, store_error, unavailable};
 use crate::medium;
 use crate::path::beside;
-use crate::pool::Deadline;
+use crate::pool::{Deadline, begin};
 use crate::wipe::{BREATH, Progress, READERS_LEAVE, checkpoint, free_pages, move_some, pending};
 use crate::{SqliteStore, sql};
 
 /// How many pages one transaction overwrites: others write between two of them.
 const FILLED_AT_ONCE: i64 = 256;
+/// How many pages are more than others write between two of our steps, so that a WAL that was started anew is told from
+/// one that was not.
+const TOLD_APART: i64 = 64;
+/// How many pages a transaction writes beside those of its row, at most: of the table, of the free list, of what points
+/// to pages, and the first.
+const BESIDE: i64 = 8;
+/// How many pages before its end the WAL is filled up while others of this OS process wait: a few milliseconds' work.
+const LAST_STRETCH: u64 = 300;
 /// What a page has beside the rest of a long row.
 const NEXT_PAGE: i64 = 4;
 /// What the WAL has before its first page, and before each.
@@ -103,7 +111,9 @@ impl SqliteStore {
             let reason = if progress.compacted < wanted {
                 self.write_transaction(move_some)?;
                 "the file is being compacted, and is not through yet: call again"
-            } else if self.write_transaction(|writer| overwrite_free_pages(writer, wanted))? {
+            } else if self
+                .write_transaction(|writer| overwrite_free_pages(writer, progress.compacted))?
+            {
                 "the file's free pages are being overwritten: call again"
             } else if self.overwrite_wal(progress.compacted)? {
                 continue;
@@ -129,29 +139,64 @@ impl SqliteStore {
         let reader = self.reader(self.deadline())?;
         run(&reader, sql::BEGIN_READ).map_err(store_error)?;
         Progress::read(&reader)?;
-        let mut fills = length / 200 + 16;
-        while self.wal_length()?.is_none_or(|now| now < length) {
-            if fills == 0 {
-                // Others started it anew again and again: what was overwritten of it is not known.
-                return Ok(false);
+        // Others start it anew again and again if this does not do: then it is not known what was overwritten.
+        for _ in 0..length / 100 + 100 {
+            match self.wal_length()?.map(|now| length.saturating_sub(now)) {
+                Some(0) => {
+                    drop(reader);
+                    self.clear_fillers()?;
+                    self.note_wiped(compacted)?;
+                    return Ok(true);
+                }
+                Some(missing) if missing > LAST_STRETCH => {
+                    self.write_transaction(|writer| fill_towards(writer, missing))?;
+                }
+                Some(_) => self.fill_last_stretch(length)?,
+                None => {}
             }
-            fills -= 1;
-            self.write_transaction(fill)?;
             std::thread::sleep(BREATH);
         }
-        drop(reader);
-        self.write_transaction(unfill)?;
-        self.note_wiped(compacted)?;
-        Ok(true)
+        Ok(false)
+    }
+
+    /// Fills the WAL up to its end and not beyond, while nobody else of this OS process writes: or it would become
+    /// longer with each wipe.
+    fn fill_last_stretch(&self, length: u64) -> Result<(), StoreError> {
+        let deadline = self.deadline();
+        let writer = self.writer(deadline)?;
+        let set_synchronous = |durability| {
+            let set = writer.pragma_update(None, "synchronous", synchronous(durability));
+            set.map_err(store_error)
+        };
+        // Zeros may be lost: the note that follows syncs them. So others wait for no more than one sync.
+        let filled = set_synchronous(Durability::Normal)
+            .and_then(|()| fill_up_to(&writer, length, deadline))
+            .and_then(|()| set_synchronous(self.config().durability));
+        if filled.is_err() {
+            // Neither its transaction nor its level is known.
+            writer.discard();
+        }
+        filled
+    }
+
+    /// Takes all rows of zeros away, at the beginning of the WAL if nobody reads from it.
+    fn clear_fillers(&self) -> Result<(), StoreError> {
+        checkpoint(&*self.writer(self.deadline())?, sql::RESTART)?;
+        while self.write_transaction(unfill)? {
+            std::thread::sleep(BREATH);
+        }
+        Ok(())
     }
 
     /// Starts the WAL anew; says how many pages long it is then to become until nothing old is in it. None if others
     /// are in the way.
     fn start_wal_anew(&self) -> Result<Option<u64>, StoreError> {
         // So that it can be told from one that did not start anew.
-        let enough = FILLED_AT_ONCE.unsigned_abs();
-        if self.wal_length()?.is_none_or(|now| now < enough) {
-            self.write_transaction(fill)?;
+        if self
+            .wal_length()?
+            .is_none_or(|now| now < TOLD_APART.unsigned_abs())
+        {
+            self.write_transaction(|writer| fill_pages(writer, TOLD_APART))?;
         }
         let writer = self.writer(self.deadline())?;
         checkpoint(&writer, sql::CHECKPOINT)?;
@@ -187,19 +232,35 @@ impl SqliteStore {
     }
 }
 
+fn fill_up_to(writer: &Connection, length: u64, deadline: Deadline) -> Result<(), StoreError> {
+    for _ in 0..LAST_STRETCH {
+        let Some(now) = checkpoint(writer, sql::CHECKPOINT)?.pages else {
+            return Ok(());
+        };
+        let missing = length.saturating_sub(now);
+        if missing == 0 {
+            return Ok(());
+        }
+        begin(writer, sql::BEGIN_WRITE, deadline)?;
+        fill_towards(writer, missing)?;
+        run(writer, sql::COMMIT).map_err(store_error)?;
+    }
+    Ok(())
+}
+
 /// One step of overwriting the free pages; says whether there was something to do.
-fn overwrite_free_pages(connection: &Connection, wanted: i64) -> Result<bool, StoreError> {
+fn overwrite_free_pages(connection: &Connection, compacted: i64) -> Result<bool, StoreError> {
     let overwritten: i64 = connection
         .query_row(sql::OVERWRITTEN, [], |row| row.get(0))
         .map_err(store_error)?;
-    if overwritten >= wanted {
+    if overwritten >= compacted {
         return unfill(connection);
     }
     match free_pages(connection)? {
         0 => {
             let noted = connection
                 .prepare_cached(sql::NOTE_OVERWRITTEN)
-                .and_then(|mut note| note.execute([wanted]));
+                .and_then(|mut note| note.execute([compacted]));
             if noted.map_err(store_error)? != 1 {
                 return Err(corrupt("the row of what was overwritten is missing"));
             }
@@ -209,12 +270,20 @@ fn overwrite_free_pages(connection: &Connection, wanted: i64) -> Result<bool, St
     Ok(true)
 }
 
-/// Adds a row of zeros, or takes one away, which too is written as zeros.
-fn fill(connection: &Connection) -> Result<(), StoreError> {
-    if unfill(connection)? {
-        return Ok(());
+/// Adds a row of zeros, or takes one away, which too is written as zeros: so many pages at most.
+fn fill_towards(connection: &Connection, missing: u64) -> Result<(), StoreError> {
+    let row = connection
+        .query_row(sql::NEWEST_FILLER, [], |row| row.get::<_, i64>(0))
+        .optional()
+        .map_err(store_error)?;
+    let missing = i64::try_from(missing).unwrap_or(i64::MAX);
+    let page = page_size(connection)?;
+    match row.map(|bytes| bytes / (page - NEXT_PAGE)) {
+        Some(pages) if pages + BESIDE <= missing => unfill(connection).map(drop),
+        _ if missing > 2 * BESIDE => fill_pages(connection, (missing - BESIDE).min(FILLED_AT_ONCE)),
+        // One page.
+        _ => run(connection, sql::TURN).map_err(store_error),
     }
-    fill_pages(connection, FILLED_AT_ONCE)
 }
 
 fn fill_pages(connection: &Connection, pages: i64) -> Result<(), StoreError> {

@@ -260,6 +260,7 @@ pub(crate) const OVERWRITTEN: &str = "SELECT overwritten FROM media";
 pub(crate) const NOTE_OVERWRITTEN: &str = "UPDATE media SET overwritten = ?1";
 pub(crate) const TURN: &str = "UPDATE media SET turns = (turns + 1) % 1000000";
 pub(crate) const FILL: &str = "INSERT INTO filler (zeros) VALUES (zeroblob(?1))";
+pub(crate) const NEWEST_FILLER: &str = "SELECT length(zeros) FROM filler ORDER BY row DESC LIMIT 1";
 pub(crate) const UNFILL: &str =
     "DELETE FROM filler WHERE row = (SELECT row FROM filler ORDER BY row DESC LIMIT 1)";
 pub(crate) const PAGE_SIZE: &str = "PRAGMA page_size";
