@@ -72,6 +72,15 @@ impl Call {
         Call::ShmLock,
     ];
 
+    /// Whether it changes a file, or means that one is changed.
+    #[must_use]
+    pub fn writes(self) -> bool {
+        matches!(
+            self,
+            Call::Write | Call::Sync | Call::Truncate | Call::Delete
+        )
+    }
+
     /// What may come of it.
     #[must_use]
     pub fn errors(self) -> &'static [Error] {
@@ -146,6 +155,8 @@ pub enum Lasts {
     Once,
     /// All do from the nth on, until they are disarmed.
     UntilDisarmed,
+    /// And all that change a file do, too: the disk takes nothing any more.
+    WithAllThatWrite,
 }
 
 /// Which call is to fail, and how.
@@ -260,10 +271,13 @@ impl Scope {
         let mut state = lock(&self.state);
         state.counts.0[call as usize] += 1;
         let count = state.counts.of(call);
-        let fault = state.fault.filter(|fault| fault.call == call)?;
+        let fault = state.fault?;
         let hit = match fault.lasts {
-            Lasts::Once => count == fault.nth,
-            Lasts::UntilDisarmed => count >= fault.nth,
+            Lasts::Once => call == fault.call && count == fault.nth,
+            Lasts::WithAllThatWrite if state.failed > 0 => call.writes(),
+            Lasts::UntilDisarmed | Lasts::WithAllThatWrite => {
+                call == fault.call && count >= fault.nth
+            }
         };
         hit.then(|| {
             state.failed += 1;

@@ -58,6 +58,26 @@ fn a_fault_that_lasts_does_until_it_is_disarmed() {
 }
 
 #[test]
+fn a_disk_that_takes_nothing_any_more_fails_whatever_writes_and_nothing_else() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let faults = Faults::below(directory.path()).expect("faults");
+    let database = database(directory.path());
+    faults.arm(Fault {
+        call: Call::Sync,
+        nth: 1,
+        lasts: Lasts::WithAllThatWrite,
+        error: Error::Io,
+    });
+    for failed in 1..4 {
+        assert_eq!(insert(&database), Err(ErrorCode::SystemIoFailure));
+        assert_eq!(faults.failed(), failed);
+        let read = database.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0));
+        assert_eq!(read, Ok(0));
+    }
+    assert_eq!(faults.counts().of(Call::Sync), 1);
+}
+
+#[test]
 fn a_torn_write_leaves_half_of_its_bytes() {
     let directory = tempfile::tempdir().expect("a directory");
     let faults = Faults::below(directory.path()).expect("faults");
