@@ -11,9 +11,9 @@ use milepost::{
     WipeLevel,
 };
 
+use super::files::{NAME, compare_after_crash, everything, is_whole, nothing_is_left};
 use super::ledger::{Act, Ledger, World};
 use super::scenes::Author;
-use super::trial::{NAME, compare_after_crash, everything, is_whole, nothing_is_left};
 use crate::law::{Broken, Done, Law, Shard, ensure};
 
 /// A small disk is filled, and freed again.
@@ -27,6 +27,8 @@ pub static FULL_DISK: Law = Law {
     run,
 };
 
+/// Another file on the same disk.
+const OTHER: &str = "other.db";
 /// How often is asked for a wipe that has room.
 const WIPES: usize = 1000;
 
@@ -147,15 +149,35 @@ impl Trial {
                 )));
             }
         }
+        self.new_file_is_made_or_not()?;
         // Nothing keeps anybody from reading.
         self.store.list(&everything())?;
         self.ledger.compare(&self.store)??;
         compare_after_crash(&self.disk.directory, &self.crashed, &[&self.ledger])
     }
 
+    /// Whoever finds no room for another file leaves nothing of it behind.
+    fn new_file_is_made_or_not(&self) -> Result<(), Broken> {
+        let Err(error) = SqliteStore::open(self.disk.directory.join(OTHER)) else {
+            return Ok(());
+        };
+        let kind = error.kind();
+        ensure(kind == StoreErrorKind::Full, || {
+            format!("another file: {error:?}")
+        })?;
+        for entry in fs::read_dir(&self.disk.directory)? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            ensure(!name.starts_with(OTHER), || {
+                format!("{name} was left behind")
+            })?;
+        }
+        Ok(())
+    }
+
     /// Once there is room, the same store does everything that it could not.
     fn ends_right(mut self) -> Result<(), Broken> {
         self.disk.make_room()?;
+        drop(SqliteStore::open(self.disk.directory.join(OTHER))?);
         for act in std::mem::take(&mut self.ledger.unsettled) {
             self.ledger.note(&act, &Ok(act.send(&self.store)?))?;
         }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use milepost::{Durability, SqliteConfig, SqliteStore, StoreErrorKind};
 use milepost_faults::Faults;
 
+use super::files::{NAME, is_whole};
 use super::ledger::{Act, Ledger, World};
 use super::scenes::Author;
-use super::trial::{NAME, is_whole};
 use crate::law::{Broken, Done, Law, Shard, ensure};
 
 /// One of ten batches finds no room.

@@ -1,5 +1,6 @@
 //! Faults: what becomes of each call while the disk fails, or is full, and afterwards.
 
+mod files;
 mod full_disk;
 mod full_for_one;
 mod ledger;
