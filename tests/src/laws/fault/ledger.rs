@@ -54,6 +54,16 @@ impl Act {
         }
     }
 
+    /// Whether it may be more than SQLite's cache of 2 MiB holds, so that some of it is written before the commit.
+    pub(super) fn is_large(&self) -> bool {
+        match self {
+            Act::Write(ops) | Act::WriteOnce(ops) => {
+                ops.iter().map(Op::bytes).sum::<usize>() > 1024 * 1024
+            }
+            Act::Purge(_) => false,
+        }
+    }
+
     fn ids(&self) -> impl Iterator<Item = RequestId> {
         let ops: &[Op] = match self {
             Act::Write(ops) | Act::WriteOnce(ops) => ops,

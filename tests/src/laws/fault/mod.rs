@@ -3,10 +3,12 @@
 mod files;
 mod full_disk;
 mod full_for_one;
+mod ground;
 mod ledger;
 mod scenes;
 mod trial;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -15,10 +17,10 @@ use milepost_faults::{Call, Fault, Lasts};
 
 pub use self::full_disk::FULL_DISK;
 pub use self::full_for_one::FULL_FOR_ONE;
-pub use self::scenes::{LONG, SHORT, Script};
+use self::ground::Ground;
+pub use self::ground::Wrap;
+pub use self::scenes::{LONG, Plays, SHORT};
 use self::scenes::{Scene, scenes};
-use self::trial::Ground;
-pub use self::trial::Wrap;
 use crate::law::{Broken, Done, Law, Shard};
 
 /// Every call of the operating system fails once, in turn.
@@ -28,7 +30,7 @@ pub static FAULTS: Law = Law {
            kind, no op is lost or doubled, what is sent again ends right, and the same store works afterwards",
     unit: "faults",
     shard: 500,
-    asked: 6_000,
+    asked: SHORT.asked,
     run: |shard| try_faults(shard, &SHORT, |store| Arc::new(store)),
 };
 
@@ -37,8 +39,8 @@ pub static FAULTS_IN_LARGE: Law = Law {
     name: "faults-in-large",
     says: "the same of batches that SQLite writes before their commit, and of checkpoints",
     unit: "faults",
-    shard: 100,
-    asked: 2_000,
+    shard: 250,
+    asked: LONG.asked,
     run: |shard| try_faults(shard, &LONG, |store| Arc::new(store)),
 };
 
@@ -55,22 +57,32 @@ struct Try<'s> {
     fault: Fault,
 }
 
+impl Try<'_> {
+    /// A number of its own, by which tries are put in an order in which no part is much like another.
+    fn mark(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.scene.name, self.durability, self.fault).hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
 /// Tries a shard of the faults on stores that were wrapped into something.
-pub fn try_faults(shard: &Shard<'_>, scripts: &[Script], wrap: Wrap) -> Result<Done, Broken> {
+pub fn try_faults(shard: &Shard<'_>, plays: &Plays, wrap: Wrap) -> Result<Done, Broken> {
     let ground = Ground::new(shard.scratch, wrap)?;
-    let scenes = scenes(scripts)?;
+    let scenes = scenes(plays)?;
     let tries = all_tries(&ground, &scenes)?;
-    let total = tries.len() as u64;
-    // Shards with seeds that follow each other try what follows each other, and so all of them everything.
-    let first = shard.seed.saturating_sub(1).wrapping_mul(shard.count);
+    // As many parts as there are shards, so that those with seeds that follow each other try everything. Where calls of
+    // several threads are not counted alike every time, a try keeps its part all the same.
+    let parts = (plays.asked / shard.count.max(1)).max(1);
+    let part = shard.seed.saturating_sub(1) % parts;
+    let first = tries.partition_point(|one| one.mark() < u64::MAX / parts * part);
     let mut done = 0;
-    for number in 0..shard.count * 2 {
+    for one in tries.iter().cycle().skip(first).take(tries.len()) {
         if !shard.goes_on(done) {
             break;
         }
-        let place = usize::try_from(first.wrapping_add(number) % total)?;
-        // Calls of several threads are not counted alike every time: the last of them may not come.
-        done += u64::from(try_one(&ground, tries[place])? > 0);
+        // A call that came when they were counted may not come again.
+        done += u64::from(try_one(&ground, *one)? > 0);
     }
     Ok(Done::Tried(done))
 }
@@ -88,7 +100,7 @@ fn try_one(ground: &Ground, one: Try<'_>) -> Result<u64, Broken> {
     Ok(failed)
 }
 
-/// Everything that there is to try, in an order in which no part is much like another.
+/// Everything that there is to try, in the order of the marks.
 fn all_tries<'s>(ground: &Ground, scenes: &'s [Scene]) -> Result<Vec<Try<'s>>, Broken> {
     let mut tries = Vec::new();
     for scene in scenes {
@@ -104,7 +116,7 @@ fn all_tries<'s>(ground: &Ground, scenes: &'s [Scene]) -> Result<Vec<Try<'s>>, B
             }
         }
     }
-    fastrand::Rng::with_seed(0).shuffle(&mut tries);
+    tries.sort_by_cached_key(Try::mark);
     Ok(tries)
 }
 

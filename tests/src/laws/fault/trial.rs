@@ -1,7 +1,6 @@
 //! One scene, played while one call fails or some do, and what has to hold of it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -10,130 +9,41 @@ use milepost::{
     Durability, Filter, SqliteConfig, SqliteStore, StatusStore, StoreError, StoreErrorKind, Wipe,
     WipeLevel,
 };
-use milepost_faults::{Call, Counts, Fault, Faults, Lasts};
+use milepost_faults::{Call, Fault, Lasts};
 
-use super::files::{NAME, compare_after_crash, everything, is_whole, nothing_is_left};
+use super::files::{compare_after_crash, everything, is_whole, nothing_is_left};
+use super::ground::{Ground, OLD};
 use super::ledger::{Act, Ledger, World};
 use super::scenes::{Begins, Scene, Step};
 use crate::law::{Broken, ensure};
 
-/// What stands between a scene and the store: nothing, or what breaks the law.
-pub type Wrap = fn(SqliteStore) -> Arc<dyn StatusStore>;
-
 /// How often a wipe is asked for until it must be done.
 const WIPES: usize = 200;
 
-/// Files of the older versions, as they were made then.
-const OLD: [&[u8]; 2] = [
-    include_bytes!("../../../../crates/milepost-sqlite/tests/golden/schema-1.sqlite"),
-    include_bytes!("../../../../crates/milepost-sqlite/tests/golden/schema-2.sqlite"),
-];
-
-/// Where scenes are played.
-pub(super) struct Ground {
-    directory: PathBuf,
-    pub(super) faults: Faults,
-    /// Where what a crash would leave is opened.
-    crashed: PathBuf,
-    /// None fail there: it is only that nothing is synced.
-    _crashed: Faults,
-    wrap: Wrap,
-    /// What the files of older versions hold.
-    old: Vec<World>,
-}
-
-impl Ground {
-    pub(super) fn new(scratch: &Path, wrap: Wrap) -> Result<Self, Broken> {
-        let (directory, crashed) = (scratch.join("played"), scratch.join("crashed"));
-        fs::create_dir_all(&directory)?;
-        fs::create_dir_all(&crashed)?;
-        let mut ground = Ground {
-            faults: Faults::below(&directory)?,
-            _crashed: Faults::below(&crashed)?,
-            directory,
-            crashed,
-            wrap,
-            old: Vec::new(),
-        };
-        for bytes in OLD {
-            ground.clear()?;
-            fs::write(ground.path(), bytes)?;
-            let store = SqliteStore::open(ground.path())?;
-            let found = store.list(&everything())?.items;
-            let world = found
-                .into_iter()
-                .map(|process| (process.request_id(), process));
-            ground.old.push(world.collect());
-        }
-        Ok(ground)
-    }
-
-    fn path(&self) -> PathBuf {
-        self.directory.join(NAME)
-    }
-
-    fn clear(&self) -> Result<(), Broken> {
-        for directory in [&self.directory, &self.crashed] {
-            for entry in fs::read_dir(directory)? {
-                fs::remove_file(entry?.path())?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Plays a scene; none fails: to count the calls. How many calls there were, and how many failed.
-    pub(super) fn play(
-        &self,
-        scene: &Scene,
-        durability: Durability,
-        fault: Option<Fault>,
-    ) -> Result<(Counts, u64), Broken> {
-        self.faults.disarm();
-        self.clear()?;
-        let mut trial = Trial {
-            ground: self,
-            durability,
-            fault,
-            store: None,
-            main: Ledger::of(World::new()),
-            crowd: Vec::new(),
-        };
-        trial.set_up(&scene.begins)?;
-        match fault {
-            Some(fault) => self.faults.arm(fault),
-            None => self.faults.disarm(),
-        }
-        for step in &scene.steps {
-            trial.step(step)?;
-        }
-        let (counts, failed) = (self.faults.counts(), self.faults.failed());
-        self.faults.disarm();
-        trial.ends_right(scene)?;
-        Ok((counts, failed))
-    }
-}
-
-struct Trial<'g> {
-    ground: &'g Ground,
-    durability: Durability,
-    fault: Option<Fault>,
+/// What a scene has come to so far.
+pub(super) struct Trial<'g> {
+    pub(super) ground: &'g Ground,
+    pub(super) durability: Durability,
+    pub(super) fault: Option<Fault>,
     /// None: it is closed, or could not be opened.
-    store: Option<Arc<dyn StatusStore>>,
-    main: Ledger,
+    pub(super) store: Option<Arc<dyn StatusStore>>,
+    pub(super) main: Ledger,
     /// One for each thread.
-    crowd: Vec<Ledger>,
+    pub(super) crowd: Vec<Ledger>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Doing {
     /// What changes nothing.
     Asks,
+    /// What syncs nothing before its commit.
     Changes,
-    Wipes,
+    /// What may fail before its commit or at it.
+    ChangesMuch,
 }
 
 impl Trial<'_> {
-    fn set_up(&mut self, begins: &Begins) -> Result<(), Broken> {
+    pub(super) fn set_up(&mut self, begins: &Begins) -> Result<(), Broken> {
         match begins {
             Begins::Nothing => {}
             Begins::Old(version) => {
@@ -160,7 +70,7 @@ impl Trial<'_> {
         SqliteStore::open_with(config).map(self.ground.wrap)
     }
 
-    fn step(&mut self, step: &Step) -> Result<(), Broken> {
+    pub(super) fn step(&mut self, step: &Step) -> Result<(), Broken> {
         match step {
             Step::Open => self.open_anew(),
             Step::Close => {
@@ -220,7 +130,12 @@ impl Trial<'_> {
         let Err(error) = outcome else {
             return self.compare(store, ledger).map(drop);
         };
-        self.check(&error, Doing::Changes)?;
+        let doing = if act.is_large() {
+            Doing::ChangesMuch
+        } else {
+            Doing::Changes
+        };
+        self.check(&error, doing)?;
         let is_known = self.compare(store, ledger)?;
         let is_unknown = error.kind() == StoreErrorKind::OutcomeUnknown;
         if matches!(act, Act::WriteOnce(_))
@@ -323,7 +238,7 @@ impl Trial<'_> {
                 Ok(Wipe::Pending { reason }) => last = reason,
                 Ok(limited) => return Err(Broken::new(format!("a wipe came to {limited:?}"))),
                 Err(error) => {
-                    self.check(&error, Doing::Wipes)?;
+                    self.check(&error, Doing::ChangesMuch)?;
                     self.after_crash(&[&self.main])?;
                     if self.goes_on_failing() {
                         return Ok(());
@@ -359,13 +274,12 @@ impl Trial<'_> {
         let kind = error.kind();
         let is_right = match doing {
             Doing::Asks => kind == known,
-            // Nothing but a commit syncs there.
             Doing::Changes
                 if fault.call == Call::Sync && fault.lasts != Lasts::WithAllThatWrite =>
             {
                 kind == StoreErrorKind::OutcomeUnknown
             }
-            Doing::Changes | Doing::Wipes => {
+            Doing::Changes | Doing::ChangesMuch => {
                 kind == known || kind == StoreErrorKind::OutcomeUnknown
             }
         };
@@ -379,7 +293,7 @@ impl Trial<'_> {
     }
 
     /// Once nothing fails any more, the same store works, holds what it answered, and takes what got no answer.
-    fn ends_right(mut self, scene: &Scene) -> Result<(), Broken> {
+    pub(super) fn ends_right(mut self, scene: &Scene) -> Result<(), Broken> {
         let store = if let Some(store) = self.store.take() {
             store
         } else {
