@@ -76,15 +76,13 @@ fn kind(error: &rusqlite::Error) -> StoreErrorKind {
     match failure.code {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => StoreErrorKind::Busy,
         ErrorCode::DiskFull => StoreErrorKind::Full,
-        // A full disk also shows as a failed write, or when the shared memory cannot grow.
-        ErrorCode::SystemIoFailure => match failure.extended_code {
+        // A full disk also shows as a failed write, when a file cannot be made, or the shared memory cannot grow.
+        ErrorCode::SystemIoFailure | ErrorCode::CannotOpen => match failure.extended_code {
             ffi::SQLITE_IOERR_SHMSIZE => StoreErrorKind::Full,
             _ if errno.is_some_and(|errno| NO_SPACE.contains(&errno)) => StoreErrorKind::Full,
             _ => StoreErrorKind::Unavailable,
         },
-        ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
-            StoreErrorKind::Unavailable
-        }
+        ErrorCode::ReadOnly | ErrorCode::PermissionDenied => StoreErrorKind::Unavailable,
         ErrorCode::NotADatabase => StoreErrorKind::Incompatible,
         ErrorCode::TooBig => StoreErrorKind::Limit,
         // "no such table" and the like come as an unknown error. What we write breaks no constraint:

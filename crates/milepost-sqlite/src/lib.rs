@@ -33,6 +33,7 @@ mod wipe;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -115,6 +116,8 @@ pub struct SqliteStore {
     /// What the writer has decoded.
     memo: Mutex<Memo>,
     last_table: LastTable,
+    /// Whether a commit has failed and nothing was written since: what it wrote may still come to light.
+    in_doubt: AtomicBool,
     /// The OS process that opened it.
     opened_by: u32,
     /// Goes last: until the connections are closed, the file is open. None: in memory.
@@ -171,6 +174,7 @@ impl SqliteStore {
             group: GroupCommit::new(),
             memo: Mutex::default(),
             last_table: LastTable::default(),
+            in_doubt: AtomicBool::new(false),
             opened_by: std::process::id(),
             config,
             file,

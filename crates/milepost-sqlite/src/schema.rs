@@ -140,9 +140,7 @@ fn upgrade_within(connection: &Connection) -> Result<(), StoreError> {
             run(TABLES)?;
             run(WIPE_PROGRESS)?;
             run(OVERVIEW)?;
-            connection
-                .pragma_update(None, "application_id", APPLICATION_ID)
-                .map_err(store_error)?;
+            write_mark(connection).map_err(store_error)?;
         }
         Ok(version) => {
             let missing = UPGRADES.get(version - 1..).unwrap_or_default();
@@ -155,6 +153,11 @@ fn upgrade_within(connection: &Connection) -> Result<(), StoreError> {
     connection
         .pragma_update(None, "user_version", SCHEMA_VERSION)
         .map_err(store_error)
+}
+
+/// Marks the file, also one that is: the first page is written in any case.
+pub(crate) fn write_mark(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "application_id", APPLICATION_ID)
 }
 
 fn is_blank(connection: &Connection) -> Result<bool, StoreError> {

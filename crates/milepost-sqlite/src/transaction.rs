@@ -1,6 +1,7 @@
 //! Write transactions: of one batch, or of the batches of several callers.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use milepost_core::{Op, StoreError, Transaction, Transactions, Verdict};
@@ -8,7 +9,7 @@ use milepost_core::{Op, StoreError, Transaction, Transactions, Verdict};
 use crate::connection::run;
 use crate::error::{Busy, commit_error, store_error};
 use crate::pool::{Deadline, Lent, begin};
-use crate::{SqliteStore, batch, sql};
+use crate::{SqliteStore, batch, schema, sql};
 
 /// A transaction that holds the write lock from its beginning. Dropped, it rolls back.
 pub(crate) struct WriteTransaction<'s> {
@@ -55,8 +56,13 @@ impl Transaction for WriteTransaction<'_> {
     }
 
     fn commit(self) -> Result<(), StoreError> {
+        let in_doubt = &self.store.in_doubt;
+        if in_doubt.load(Ordering::Relaxed) {
+            schema::write_mark(&self.writer).map_err(store_error)?;
+        }
         match self.deadline.retry(|| run(&self.writer, sql::COMMIT)) {
             Ok(()) => {
+                in_doubt.store(false, Ordering::Relaxed);
                 if let Some(checkpoints) = &self.store.checkpoints {
                     checkpoints.note(&self.writer);
                 }
@@ -65,6 +71,11 @@ impl Transaction for WriteTransaction<'_> {
             // Nothing was committed: the transaction is still open, and is rolled back.
             Err(error) if error.is_busy() => Err(store_error(error)),
             Err(error) => {
+                // What it wrote may stand in the WAL, whole, and come to light once the file is opened after a crash. Who
+                // finds by then that it is not there, and has nothing to write, must not be wrong: it is overwritten.
+                let overwritten =
+                    self.writer.is_autocommit() && schema::write_mark(&self.writer).is_ok();
+                in_doubt.store(!overwritten, Ordering::Relaxed);
                 self.writer.discard();
                 Err(commit_error(error))
             }

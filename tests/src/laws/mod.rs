@@ -2,6 +2,7 @@
 
 pub mod agree;
 pub mod erase;
+pub mod fault;
 pub mod race;
 
 use crate::law::Law;
@@ -18,6 +19,10 @@ pub const ALL: &[&Law] = &[
     &erase::WIPE_CUTS,
     &erase::WIPE_WAITS,
     &erase::MEDIA,
+    &fault::FAULTS,
+    &fault::FAULTS_IN_LARGE,
+    &fault::FULL_FOR_ONE,
+    &fault::FULL_DISK,
 ];
 
 /// The law of this name.

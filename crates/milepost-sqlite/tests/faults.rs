@@ -1,0 +1,104 @@
+//! What is answered while the disk fails, and what stands in the file then.
+
+#![cfg(unix)]
+
+mod common;
+
+use common::{Place, begin, pipeline};
+use milepost_core::{NewProcess, RequestId, StoreErrorKind, TrackError, Tracker};
+use milepost_faults::{Call, Error, Fault, Faults, Lasts};
+use milepost_sqlite::SqliteStore;
+
+fn faults_at(place: &Place) -> Faults {
+    let path = place.path();
+    let directory = path.parent().expect("a directory");
+    Faults::below(directory).expect("SQLite has a file system")
+}
+
+fn kind(error: &TrackError) -> StoreErrorKind {
+    match error {
+        TrackError::Store(error) => error.kind(),
+        other => panic!("no error of the store: {other:?}"),
+    }
+}
+
+/// What the file would hold of a process if everything were killed now.
+fn status_after_a_crash(place: &Place, id: RequestId) -> Result<String, TrackError> {
+    let copy = Place::new();
+    for (path, bytes) in place.files() {
+        let name = path.file_name().expect("a file");
+        if !name.to_string_lossy().ends_with("-shm") {
+            std::fs::write(copy.path().with_file_name(name), bytes).expect("there is room");
+        }
+    }
+    let tracker = Tracker::new(SqliteStore::open(copy.path()).expect("it opens"));
+    let process = tracker.get(id)?;
+    Ok(format!("{:?}", process.modules()[0].state()))
+}
+
+/// The sync of a commit failed, so its outcome was unknown, and reads found nothing of it; but all of it stood in the
+/// WAL. What was then answered without having anything to write, that a module has not started for instance, was no
+/// longer true once the file was opened after a crash.
+#[test]
+fn what_is_answered_after_a_commit_that_failed_still_holds_after_a_crash() {
+    for lasts in [Lasts::Once, Lasts::UntilDisarmed, Lasts::WithAllThatWrite] {
+        let place = Place::new();
+        let faults = faults_at(&place);
+        let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+        let process = begin(&tracker, "a.pdf");
+        let id = process.request_id();
+        let module = process.module(1).expect("a module");
+        // From now on a connection is open that keeps the WAL from being read anew.
+        tracker.get(id).expect("it is there");
+        faults.arm(Fault {
+            call: Call::Sync,
+            nth: 1,
+            lasts,
+            error: Error::Io,
+        });
+        let failed = module.start().expect_err("it is not synced");
+        assert_eq!(kind(&failed), StoreErrorKind::OutcomeUnknown);
+        faults.disarm();
+        let found = tracker.get(id).expect("it is there");
+        let answered = format!("{:?}", found.modules()[0].state());
+        let retried = module.retry(milepost_core::Failure::new("Again", ""));
+        assert!(
+            matches!(retried, Err(TrackError::Rejected(_))),
+            "it has not started: {retried:?}"
+        );
+        let crashed = status_after_a_crash(&place, id).expect("it is there");
+        assert_eq!(crashed, answered, "{lasts:?}");
+        module.start().expect("sent again");
+        assert_ne!(
+            status_after_a_crash(&place, id).expect("it is there"),
+            answered
+        );
+    }
+}
+
+/// A file that cannot be made for want of room showed as one that cannot be reached.
+#[test]
+fn a_file_that_cannot_be_made_for_want_of_room_is_full() {
+    for error in [Error::Full, Error::Quota, Error::Io] {
+        let place = Place::new();
+        let faults = faults_at(&place);
+        faults.arm(Fault {
+            call: Call::Open,
+            nth: 1,
+            lasts: Lasts::UntilDisarmed,
+            error,
+        });
+        let expected = if error.is_space() {
+            StoreErrorKind::Full
+        } else {
+            StoreErrorKind::Unavailable
+        };
+        let refused = SqliteStore::open(place.path()).expect_err("no file can be made");
+        assert_eq!(refused.kind(), expected, "{error:?}: {refused:?}");
+        faults.disarm();
+        let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+        tracker
+            .begin(NewProcess::new(&pipeline()))
+            .expect("it begins");
+    }
+}

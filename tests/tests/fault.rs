@@ -1,0 +1,138 @@
+//! The laws of faults, each tried briefly, and what breaks them.
+
+#![cfg(unix)]
+
+use std::sync::Arc;
+
+use milepost::chrono::{DateTime, Utc};
+use milepost::{
+    Counts, Filter, Found, Listing, Op, Process, RequestId, SqliteStore, StatusStore, StoreError,
+    StoreErrorKind, Verdict, Wipe, WipeLevel,
+};
+use milepost_tests::law::{Shard, briefly};
+use milepost_tests::laws::fault;
+
+#[test]
+fn whatever_fails_the_store_says_so_loses_nothing_and_works_afterwards() {
+    briefly(&fault::FAULTS, 300);
+}
+
+#[test]
+fn batches_that_are_written_early_and_checkpoints_do_not_change_that() {
+    briefly(&fault::FAULTS_IN_LARGE, 8);
+}
+
+#[test]
+fn a_batch_without_room_spoils_none_that_come_with_it() {
+    briefly(&fault::FULL_FOR_ONE, 10);
+}
+
+#[test]
+fn a_full_disk_loses_nothing_and_is_worked_off_once_there_is_room() {
+    briefly(&fault::FULL_DISK, 10);
+}
+
+/// A store that does something else than the SQLite store when it writes.
+#[derive(Debug)]
+struct Bent {
+    store: SqliteStore,
+    write: fn(&SqliteStore, &[Op]) -> Result<Vec<Verdict>, StoreError>,
+}
+
+impl StatusStore for Bent {
+    fn write(&self, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
+        (self.write)(&self.store, ops)
+    }
+
+    fn read(&self, id: RequestId) -> Result<Option<Arc<Process>>, StoreError> {
+        self.store.read(id)
+    }
+
+    fn list(&self, listing: &Listing) -> Result<Found, StoreError> {
+        self.store.list(listing)
+    }
+
+    fn count(&self, filter: &Filter) -> Result<Counts, StoreError> {
+        self.store.count(filter)
+    }
+
+    fn purge(&self, expired_by: DateTime<Utc>, limit: usize) -> Result<usize, StoreError> {
+        self.store.purge(expired_by, limit)
+    }
+
+    fn wipe(&self, level: WipeLevel) -> Result<Wipe, StoreError> {
+        self.store.wipe(level)
+    }
+}
+
+/// How the law of faults is broken by such a store.
+#[track_caller]
+fn broken_by(wrap: fault::Wrap) -> String {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let shard = Shard {
+        seed: 1,
+        count: 2_000,
+        until: None,
+        scratch: scratch.path(),
+    };
+    let tried = fault::try_faults(&shard, &fault::SHORT, wrap);
+    tried.expect_err("the law is broken").to_string()
+}
+
+/// A failed commit is taken for one that went well.
+#[test]
+fn a_swallowed_error_of_a_commit_breaks_the_law() {
+    fn write(store: &SqliteStore, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
+        let before = |op: &Op| store.read(op.id);
+        let mut slots = ops.iter().map(before).collect::<Result<Vec<_>, _>>()?;
+        match store.write(ops) {
+            Err(error) if error.kind() == StoreErrorKind::OutcomeUnknown => {
+                let verdicts = ops.iter().zip(&mut slots);
+                Ok(verdicts.map(|(op, slot)| op.apply(slot)).collect())
+            }
+            answer => answer,
+        }
+    }
+    let how = broken_by(|store| Arc::new(Bent { store, write }));
+    assert!(
+        how.contains("not what it answered") || how.contains("after a crash"),
+        "{how}"
+    );
+}
+
+/// Nobody can know whether it was kept, and yet it is said that nothing was.
+#[test]
+fn a_plain_error_where_the_outcome_is_unknown_breaks_the_law() {
+    fn write(store: &SqliteStore, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
+        store.write(ops).map_err(|error| match error.kind() {
+            StoreErrorKind::OutcomeUnknown => StoreError::new(StoreErrorKind::Unavailable, error),
+            _ => error,
+        })
+    }
+    let how = broken_by(|store| Arc::new(Bent { store, write }));
+    assert!(how.contains("wrong kind"), "{how}");
+}
+
+/// A store that sends again by itself what may have been kept.
+#[test]
+fn a_batch_that_is_applied_twice_breaks_the_law() {
+    fn write(store: &SqliteStore, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
+        let answer = store.write(ops)?;
+        store.write(ops).map(|_| answer)
+    }
+    let how = broken_by(|store| Arc::new(Bent { store, write }));
+    assert!(how.contains("it answered"), "{how}");
+}
+
+/// Whatever is wrong, it is said that the disk is full.
+#[test]
+fn an_error_of_the_wrong_kind_breaks_the_law() {
+    fn write(store: &SqliteStore, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
+        store.write(ops).map_err(|error| match error.kind() {
+            StoreErrorKind::Unavailable => StoreError::new(StoreErrorKind::Full, error),
+            _ => error,
+        })
+    }
+    let how = broken_by(|store| Arc::new(Bent { store, write }));
+    assert!(how.contains("wrong kind"), "{how}");
+}
