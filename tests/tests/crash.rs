@@ -1,7 +1,13 @@
 //! What was acknowledged survives crashes; and a writer, a level or a file that does not do what it should is noticed.
 
+use std::sync::{Mutex, PoisonError};
+
+use milepost::{SqliteStore, StatusStore};
 use milepost_tests::law::{Done, Shard, briefly};
-use milepost_tests::laws::crash::{CUTS, KILLS, Sabotage, cuts_with, kills_with};
+use milepost_tests::laws::crash::known::{Doings, Held, Survives};
+use milepost_tests::laws::crash::pipe::{Line, Task};
+use milepost_tests::laws::crash::plan::{Plan, Step};
+use milepost_tests::laws::crash::{CUTS, KILLS, Sabotage, all, cuts_with, kills_with};
 
 #[test]
 fn what_was_acknowledged_survives_kill_9() {
@@ -10,6 +16,7 @@ fn what_was_acknowledged_survives_kill_9() {
 
 #[test]
 fn what_was_acknowledged_survives_a_power_cut_as_far_as_is_promised() {
+    let _disk = DISK.lock().unwrap_or_else(PoisonError::into_inner);
     briefly(&CUTS, 30);
 }
 
@@ -34,19 +41,104 @@ fn a_writer_that_acknowledges_before_it_writes_is_caught_by_a_kill() {
     );
 }
 
+/// The disks are taken one at a time: there are few.
+static DISK: Mutex<()> = Mutex::new(());
+
+/// How power cuts show that something is done wrong. None where none can be tried.
+fn broken_by_cuts(count: u64, sabotage: Sabotage) -> Option<String> {
+    let _disk = DISK.lock().unwrap_or_else(PoisonError::into_inner);
+    let scratch = tempfile::tempdir().expect("there is room for a directory");
+    match cuts_with(&shard(count, &scratch), sabotage) {
+        Ok(Done::Skipped(why)) => {
+            println!("{sabotage:?}: SKIPPED, {why}");
+            None
+        }
+        Ok(done) => panic!("not noticed: {done:?}"),
+        Err(how) => Some(how.to_string()),
+    }
+}
+
 /// A kill cannot tell: what the kernel holds is not lost with the process.
 #[test]
 fn a_commit_that_is_not_synced_is_caught_by_a_power_cut() {
-    let scratch = tempfile::tempdir().expect("there is room for a directory");
-    match cuts_with(&shard(40, &scratch), Sabotage::Unsynced) {
-        Ok(Done::Skipped(why)) => println!("SKIPPED, {why}"),
-        Ok(done) => panic!("not noticed: {done:?}"),
-        Err(how) => {
-            let how = how.to_string();
-            assert!(
-                how.contains("lost") || how.contains("should be at"),
-                "{how}"
-            );
+    if let Some(how) = broken_by_cuts(40, Sabotage::Unsynced) {
+        println!("{how}");
+    }
+}
+
+#[test]
+fn a_disk_that_does_not_sync_is_caught_by_a_power_cut_at_the_lower_level_too() {
+    if std::process::Command::new("strace")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        println!("LyingDisk: SKIPPED, strace is not there");
+    } else if let Some(how) = broken_by_cuts(60, Sabotage::LyingDisk) {
+        println!("{how}");
+    }
+}
+
+/// A database in which all but one of the steps of a plan were taken, and what was said of all of them.
+fn all_but(left_out: Option<usize>, count: usize) -> (Task, Vec<Line>, Held) {
+    let task = Task {
+        writer: 0,
+        seed: 5,
+        begins: 1_770_000_000_000_000,
+        inherits: Vec::new(),
+    };
+    let mut plan = Plan::new(task.seed, task.begins, []);
+    let store = SqliteStore::in_memory().expect("it opens");
+    let mut said = Vec::new();
+    for number in 0..count {
+        let step = plan.step();
+        said.push(Line::Try(0, number as u64));
+        said.push(Line::Done(0, number as u64));
+        if left_out == Some(number) {
+            continue;
+        }
+        match step {
+            Step::Write(batch) => drop(store.write(&batch.ops).expect("it is written")),
+            Step::Purge(by) => drop(store.purge(by, 1_000).expect("it is purged")),
+            Step::Wipe => {}
         }
     }
+    (task, said, all(&store).expect("it is listed"))
+}
+
+#[test]
+fn one_acknowledged_step_that_is_undone_is_noticed() {
+    const COUNT: usize = 120;
+    let before = Held::new();
+    let judged = |left_out, survives| {
+        let (task, said, found) = all_but(left_out, COUNT);
+        let tasks = [task];
+        let doings = Doings {
+            before: &before,
+            tasks: &tasks,
+            said: &said,
+        };
+        doings.judge(&found, survives)
+    };
+    let (_, _, whole) = all_but(None, COUNT);
+    assert!(judged(None, Survives::All).is_ok());
+    assert!(judged(None, Survives::AllButTheNewest).is_ok());
+    let mut undone = Vec::new();
+    for left_out in 0..COUNT {
+        // What was erased later leaves no trace in the end.
+        if all_but(Some(left_out), COUNT).2 != whole {
+            undone.push(left_out);
+        }
+    }
+    let newest = undone.pop().expect("most change something");
+    // What comes late may be all that was done to its process since, and so the newest.
+    undone.retain(|left_out| *left_out < COUNT / 2);
+    assert!(undone.len() > COUNT / 8, "{}", undone.len());
+    for left_out in undone {
+        for survives in [Survives::All, Survives::AllButTheNewest] {
+            assert!(judged(Some(left_out), survives).is_err(), "{left_out}");
+        }
+    }
+    assert!(judged(Some(newest), Survives::All).is_err());
+    assert!(judged(Some(newest), Survives::AllButTheNewest).is_ok());
 }

@@ -29,6 +29,8 @@ pub struct Manner {
     pub reopens: bool,
     /// They say that a step is done before they take it: wrong, and the law must notice.
     pub boasts: bool,
+    /// They are told that what they sync is synced, and it is not: the law must notice that too. Takes strace.
+    pub is_lied_to: bool,
 }
 
 /// When it is to end for them.
@@ -50,6 +52,8 @@ impl Moment {
         } else {
             80
         };
+        // Now and then so many that checkpoints come up.
+        let most = if random.u8(..6) == 0 { 5 * most } else { most };
         let steps = random.usize(1..most);
         let delay = |random: &mut Rng, most| Duration::from_micros(random.u64(..most));
         match random.u8(..10) {
@@ -82,7 +86,8 @@ impl Crew {
             bereft: false,
         };
         for (manner, tasks) in shifts {
-            let mut child = program("crash")
+            let mut child = manner
+                .program()
                 .arg("write")
                 .arg(file)
                 .args(manner.words())
@@ -184,6 +189,8 @@ impl Crew {
             return Err(Broken::new(format!("a writer ended by itself: {status}")));
         }
         child.kill()?;
+        // What runs under another program outlives it, until its input ends.
+        drop(child.stdin.take());
         child.wait()?;
         Ok(())
     }
@@ -229,6 +236,20 @@ impl Drop for Crew {
 }
 
 impl Manner {
+    /// The program that the writers run in.
+    fn program(self) -> Command {
+        if !self.is_lied_to {
+            return program("crash");
+        }
+        let mut strace = Command::new("strace");
+        strace
+            .args(["--follow-forks", "--quiet=all", "--output=/dev/null"])
+            .args(["--seccomp-bpf", "--trace=fsync,fdatasync"])
+            .arg("--inject=fsync,fdatasync:retval=0")
+            .arg(program("crash").get_program());
+        strace
+    }
+
     /// Its words on the command line.
     fn words(self) -> [&'static str; 3] {
         let full = self.durability == Durability::Full;
@@ -259,6 +280,7 @@ impl Manner {
             },
             reopens: words[1] == "reopens",
             boasts: words[2] == "boasts",
+            is_lied_to: false,
         })
     }
 }

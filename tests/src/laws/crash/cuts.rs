@@ -20,7 +20,7 @@ pub static CUTS: Law = Law {
     name: "cuts",
     says: "a power cut loses nothing that was acknowledged at Durability::Full, and at Normal only the newest, \
            never ones in the middle; it damages nothing",
-    unit: "power cuts",
+    unit: "power cuts of ext4",
     shard: 50,
     asked: 1_000,
     run: |shard| cuts_with(shard, Sabotage::None),
@@ -33,17 +33,16 @@ pub fn cuts_with(shard: &Shard<'_>, sabotage: Sabotage) -> Result<Done, Broken> 
     let left = shard.until.map_or(Duration::MAX, |until| {
         until.saturating_duration_since(Instant::now())
     });
+    // Where the programs are that mount, if nobody has said so.
+    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
     let cutter = Command::new("unshare")
         .arg("--mount")
         .arg(program("crash").get_program())
         .arg("cuts")
-        .arg(if sabotage == Sabotage::Unsynced {
-            "unsynced"
-        } else {
-            "none"
-        })
+        .arg(format!("{sabotage:?}"))
         .args([shard.seed, shard.count, left.as_secs()].map(|number| number.to_string()))
         .arg(shard.scratch)
+        .env("PATH", path)
         .stdin(Stdio::null())
         .output();
     let output = match cutter {
@@ -79,10 +78,8 @@ pub fn cut(words: &[String]) -> Option<String> {
         until: Instant::now().checked_add(left),
         scratch: Path::new(scratch),
     };
-    let sabotage = match sabotage.as_str() {
-        "unsynced" => Sabotage::Unsynced,
-        _ => Sabotage::None,
-    };
+    let mut known = Sabotage::ALL.into_iter();
+    let sabotage = known.find(|known| format!("{known:?}") == *sabotage)?;
     let said = match cut_all(&shard, sabotage) {
         Ok(Done::Tried(count)) => format!("tried {count}"),
         Ok(Done::Skipped(why)) => format!("skipped {why}"),
@@ -119,11 +116,12 @@ fn cut_once(
     random: &mut Rng,
     sabotage: Sabotage,
 ) -> Result<(), Broken> {
-    let promised = [Durability::Full, Durability::Normal][random.usize(..2)];
-    let promised = if sabotage == Sabotage::None {
-        promised
-    } else {
-        Durability::Full
+    let promised = match sabotage {
+        Sabotage::None | Sabotage::Boasting => {
+            [Durability::Full, Durability::Normal][random.usize(..2)]
+        }
+        Sabotage::Unsynced => Durability::Full,
+        Sabotage::LyingDisk => Durability::Normal,
     };
     let (survives, writers) = match promised {
         Durability::Full => (Survives::All, [1, 1, 2, 4][random.usize(..4)]),
@@ -139,6 +137,7 @@ fn cut_once(
         durability,
         reopens: random.u8(..4) == 0,
         boasts: sabotage == Sabotage::Boasting,
+        is_lied_to: sabotage == Sabotage::LyingDisk,
     };
     let tasks = file.tasks(writers, random);
     // Sometimes two OS processes.

@@ -17,8 +17,8 @@ use crate::law::{Broken, ensure};
 /// How large the inner disk is, in MiB. The outer one must have room for it.
 const INNER: u32 = 96;
 const OUTER: u32 = 160;
-/// How much of its cache the disk writes at once.
-const PIECE: usize = 64 << 10;
+/// Of how many pieces of a file each is written or not, when some of it is.
+const PIECES: u64 = 1_500;
 
 /// Two file systems in a directory, one in the other. Where nobody may mount there are none.
 #[derive(Debug)]
@@ -28,24 +28,31 @@ pub(super) struct Disk {
 
 /// How the power is cut.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Cut {
+pub(super) struct Cut {
+    what: What,
+    /// Some of what nobody has asked to be synced is written before, in any order.
+    in_disorder: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum What {
     /// The file system stops, and with it whatever it had not written.
-    Stop,
-    /// It stops after it wrote its journal once more.
-    StopAfterJournal,
+    FileSystem,
+    /// So it does, after it wrote its journal once more.
+    FileSystemAfterJournal,
     /// The disk loses what it was not told to keep.
     Disk,
-    /// So does it, but some of that it had already written.
-    DiskInDisorder,
 }
 
 impl Cut {
     pub(super) fn random(random: &mut Rng) -> Self {
-        match random.u8(..8) {
-            0..2 => Cut::Stop,
-            2 => Cut::StopAfterJournal,
-            3..5 => Cut::Disk,
-            _ => Cut::DiskInDisorder,
+        Cut {
+            what: match random.u8(..5) {
+                0..2 => What::FileSystem,
+                2 => What::FileSystemAfterJournal,
+                _ => What::Disk,
+            },
+            in_disorder: random.bool(),
         }
     }
 }
@@ -82,16 +89,20 @@ impl Disk {
     /// A cut that loses nothing would show nothing.
     fn loses_what_is_not_synced(&self, random: &mut Rng) -> Result<(), Broken> {
         let (kept, lost) = (self.inner().join("kept"), self.inner().join("lost"));
-        for cut in [Cut::Stop, Cut::Disk] {
+        for what in [What::FileSystem, What::Disk] {
             fs::write(&kept, "synced")?;
             fs::File::open(&kept)?.sync_all()?;
             fs::File::open(self.inner())?.sync_all()?;
             fs::write(&lost, "not synced")?;
+            let cut = Cut {
+                what,
+                in_disorder: false,
+            };
             self.cut(cut, random)?;
             self.restore()?;
             let is_there = |path| fs::read(path).is_ok_and(|content| !content.is_empty());
             ensure(is_there(&kept) && !is_there(&lost), || {
-                format!("after {cut:?} what was synced is not there, or what was not is")
+                format!("after a cut of {what:?} what was synced is not there, or what was not is")
             })?;
             fs::remove_file(&kept)?;
         }
@@ -100,13 +111,18 @@ impl Disk {
 
     /// Removes all that was kept on it.
     pub(super) fn clear(&self) -> Result<(), Broken> {
-        for entry in fs::read_dir(self.inner())? {
-            let path = entry?.path();
-            if path.is_file() {
-                fs::remove_file(path)?;
-            }
+        for file in self.files()? {
+            fs::remove_file(file)?;
         }
         Ok(())
+    }
+
+    /// What is kept on it.
+    fn files(&self) -> Result<Vec<PathBuf>, Broken> {
+        let paths = fs::read_dir(self.inner())?.map(|entry| entry.map(|entry| entry.path()));
+        let mut paths = paths.collect::<Result<Vec<_>, _>>()?;
+        paths.retain(|path| path.is_file());
+        Ok(paths)
     }
 
     /// Where files are kept that lose the power.
@@ -133,28 +149,21 @@ impl Disk {
                 xfs_io.args(["-x", "-c", how]).arg(file_system)
             })
         };
-        match cut {
-            Cut::Stop => shut_down(self.inner(), "shutdown"),
-            Cut::StopAfterJournal => shut_down(self.inner(), "shutdown -f"),
-            Cut::Disk => shut_down(self.outer(), "shutdown"),
-            Cut::DiskInDisorder => {
-                self.write_some(random)?;
+        if cut.in_disorder {
+            for file in self.files()? {
+                write_some(&file, random)?;
+            }
+        }
+        match cut.what {
+            What::FileSystem => shut_down(self.inner(), "shutdown"),
+            What::FileSystemAfterJournal => shut_down(self.inner(), "shutdown -f"),
+            What::Disk => {
+                if cut.in_disorder {
+                    write_some(&self.inner_image(), random)?;
+                }
                 shut_down(self.outer(), "shutdown")
             }
         }
-    }
-
-    /// Has the disk write some of what is in its cache.
-    fn write_some(&self, random: &mut Rng) -> Result<(), Broken> {
-        let share = random.u8(20..230);
-        run("xfs_io", |xfs_io| {
-            for place in (0..INNER << 20).step_by(PIECE) {
-                if random.u8(..) < share {
-                    xfs_io.args(["-c", &format!("sync_range -w {place} {PIECE}")]);
-                }
-            }
-            xfs_io.arg(self.inner_image())
-        })
     }
 
     /// Switches it on again. Nobody may have a file on it open.
@@ -173,6 +182,26 @@ impl Drop for Disk {
             let _ = run("umount", |umount| umount.arg("-l").arg(directory));
         }
     }
+}
+
+/// Has some of what is known of a file written, as the kernel may at any time.
+fn write_some(file: &Path, random: &mut Rng) -> Result<(), Broken> {
+    let Ok(length) = fs::metadata(file).map(|file| file.len()) else {
+        // Whoever has it open has removed it.
+        return Ok(());
+    };
+    let size = length.div_ceil(PIECES).next_multiple_of(4_096).max(4_096);
+    let share = random.u8(20..230);
+    let written = run("xfs_io", |xfs_io| {
+        for piece in (0..PIECES).filter(|piece| piece * size < length) {
+            if random.u8(..) < share {
+                let place = piece * size;
+                xfs_io.args(["-c", &format!("sync_range -w {place} {size}")]);
+            }
+        }
+        xfs_io.args(["-c", "stat"]).arg(file)
+    });
+    if file.exists() { written } else { Ok(()) }
 }
 
 fn mount(image: &Path, directory: &Path) -> Result<(), Broken> {

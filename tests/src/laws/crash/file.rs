@@ -113,7 +113,7 @@ fn reopen(path: &Path, durability: Durability, before: &Held) -> Result<(Held, R
 }
 
 /// All that a store lists.
-pub(super) fn all(store: &SqliteStore) -> Result<Held, Broken> {
+pub fn all(store: &SqliteStore) -> Result<Held, Broken> {
     let mut found = Held::new();
     let mut listing = Listing {
         filter: Filter::new(),

@@ -56,6 +56,7 @@ fn kill(file: &mut TheFile, random: &mut Rng, sabotage: Sabotage) -> Result<(), 
         durability,
         reopens: random.u8(..4) == 0,
         boasts: sabotage == Sabotage::Boasting,
+        is_lied_to: false,
     };
     let manners = [manner(), manner()];
     let tasks = file.tasks(victims + others, random);

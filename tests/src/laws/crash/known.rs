@@ -206,11 +206,12 @@ fn compare(expected: &Held, found: &Held) -> Result<(), Broken> {
                 "{id}: acknowledged at revision {}, and lost",
                 process.revision()
             ),
-            Some(there) => format!(
-                "{id}: should be at revision {}, is at {}: {there:?} instead of {process:?}",
+            Some(there) if there.revision() != process.revision() => format!(
+                "{id}: should be at revision {}, is at {}",
                 process.revision(),
                 there.revision()
             ),
+            Some(there) => format!("{id}: is {there:?}, should be {process:?}"),
         })?;
     }
     let ghost = found.keys().find(|id| !expected.contains_key(id));

@@ -3,6 +3,11 @@
 //! A child process, the program `crash`, does what a [plan](plan) has it do, and says through a pipe what it is about
 //! to do and what was acknowledged. Then it is killed, or its disk cut off. Whoever killed it knows the plan too, and
 //! so what the file must hold: each process, to the last field.
+//!
+//! A file system that is shut down is a disk without power, but for one thing: a sync that is under way at that moment
+//! may succeed, and what it has synced is lost. So it is for any program that calls `fdatasync`. What is acknowledged
+//! once a cut has begun therefore counts for nothing; and half of the time the writers stand still first, so
+//! that all that they acknowledged came before.
 
 mod crew;
 mod cuts;
@@ -15,6 +20,7 @@ pub mod plan;
 
 pub use crew::Manner;
 pub use cuts::{CUTS, cut, cuts_with};
+pub use file::all;
 pub use kills::{KILLS, kills_with};
 
 /// What is done wrong, so that a law can be seen to notice.
@@ -30,4 +36,15 @@ pub enum Sabotage {
     Boasting,
     /// Writers open the file at `Durability::Normal`, and are taken to have opened it at `Full`.
     Unsynced,
+    /// Writers at `Durability::Normal` have a disk that says that it has synced, and has not.
+    LyingDisk,
+}
+
+impl Sabotage {
+    const ALL: [Sabotage; 4] = [
+        Sabotage::None,
+        Sabotage::Boasting,
+        Sabotage::Unsynced,
+        Sabotage::LyingDisk,
+    ];
 }
