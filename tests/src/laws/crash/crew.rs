@@ -107,12 +107,12 @@ impl Crew {
     pub(super) fn wait_for(&mut self, moment: Moment) -> Result<(), Broken> {
         let delay = match moment {
             Moment::Opening(delay) => {
-                while *self.hear()?.1 != Line::Opening {}
+                while *self.hear()? != Line::Opening {}
                 delay
             }
             Moment::Writing(steps, delay) | Moment::Closing(steps, delay) => {
                 for _ in 0..steps {
-                    while !matches!(self.hear()?.1, Line::Done(..)) {}
+                    while !matches!(self.hear()?, Line::Done(..)) {}
                 }
                 delay
             }
@@ -127,22 +127,22 @@ impl Crew {
         Ok(())
     }
 
-    /// Waits until a writer of `tasks` has done a step that it began after `since`, which must be soon.
-    pub(super) fn wait_for_next(&mut self, tasks: &[Task], since: Instant) -> Result<(), Broken> {
+    /// Waits until a writer of `tasks` has done a step that it began from now on, which must be soon.
+    pub(super) fn wait_for_next(&mut self, tasks: &[Task]) -> Result<(), Broken> {
+        let since = Instant::now();
         let is_theirs = |writer: usize| tasks.iter().any(|task| task.writer == writer);
         let mut begun = None;
         loop {
-            let (at, line) = self.hear()?;
+            let Some((at, line)) = self.hear_until(since + PROMPT)? else {
+                return Err(Broken::new(
+                    "whoever is left makes no next write within 5 s",
+                ));
+            };
             match line {
                 Line::Try(writer, step) if begun.is_none() && at > since && is_theirs(*writer) => {
                     begun = Some((*writer, *step));
                 }
-                Line::Done(writer, step) if begun == Some((*writer, *step)) => {
-                    let waited = at.duration_since(since);
-                    return ensure(waited < PROMPT, || {
-                        format!("whoever is left waited {waited:?} for its next write")
-                    });
-                }
+                Line::Done(writer, step) if begun == Some((*writer, *step)) => return Ok(()),
                 _ => {}
             }
         }
@@ -208,10 +208,19 @@ impl Crew {
         Ok(std::mem::take(&mut self.said))
     }
 
-    fn hear(&mut self) -> Result<(Instant, &Line), Broken> {
-        match self.lines.recv_timeout(SILENCE) {
-            Ok((at, line)) => self.note(line).map(|line| (at, line)),
-            Err(RecvTimeoutError::Timeout) => Err(Broken::new("the writers say nothing any more")),
+    fn hear(&mut self) -> Result<&Line, Broken> {
+        match self.hear_until(Instant::now() + SILENCE)? {
+            Some((_, line)) => Ok(line),
+            None => Err(Broken::new("the writers say nothing any more")),
+        }
+    }
+
+    /// The next line and when it came; none if none comes by then.
+    fn hear_until(&mut self, until: Instant) -> Result<Option<(Instant, &Line)>, Broken> {
+        let left = until.saturating_duration_since(Instant::now());
+        match self.lines.recv_timeout(left) {
+            Ok((at, line)) => Ok(Some((at, self.note(line)?))),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err(Broken::new("the writers ended")),
         }
     }

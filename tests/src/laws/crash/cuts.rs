@@ -117,7 +117,7 @@ fn cut_once(
     sabotage: Sabotage,
 ) -> Result<(), Broken> {
     let promised = match sabotage {
-        Sabotage::None | Sabotage::Boasting => {
+        Sabotage::None | Sabotage::Boasting | Sabotage::Hogging => {
             [Durability::Full, Durability::Normal][random.usize(..2)]
         }
         Sabotage::Unsynced => Durability::Full,

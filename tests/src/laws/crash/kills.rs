@@ -1,12 +1,13 @@
 //! `kill -9`, at any moment.
 
-use std::time::Instant;
+use std::path::Path;
 
 use fastrand::Rng;
 use milepost::Durability;
+use rusqlite::Connection;
 
 use super::Sabotage;
-use super::crew::{Crew, Manner, Moment};
+use super::crew::{Crew, Manner, Moment, PROMPT};
 use super::file::TheFile;
 use super::known::Survives;
 use crate::law::{Broken, Done, Law, Shard};
@@ -70,8 +71,20 @@ fn kill(file: &mut TheFile, random: &mut Rng, sabotage: Sabotage) -> Result<(), 
     let is_closing = crew.is_closing();
     crew.kill(0)?;
     if others > 0 && !is_closing {
-        crew.wait_for_next(of_other, Instant::now())?;
+        let _lock = match sabotage {
+            Sabotage::Hogging => Some(write_lock(&file.path)?),
+            _ => None,
+        };
+        crew.wait_for_next(of_other)?;
     }
     let said = crew.end()?;
     file.look_over(&tasks, &said, Survives::All, random)
+}
+
+/// The write lock on a file, as one would hold it who was not freed of it by being killed.
+fn write_lock(path: &Path) -> Result<Connection, Broken> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(PROMPT)?;
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    Ok(connection)
 }

@@ -34,6 +34,8 @@ pub enum Sabotage {
     None,
     /// Writers say that a step is done before they take it.
     Boasting,
+    /// Somebody keeps the write lock when a writer was killed.
+    Hogging,
     /// Writers open the file at `Durability::Normal`, and are taken to have opened it at `Full`.
     Unsynced,
     /// Writers at `Durability::Normal` have a disk that says that it has synced, and has not.
@@ -41,9 +43,10 @@ pub enum Sabotage {
 }
 
 impl Sabotage {
-    const ALL: [Sabotage; 4] = [
+    const ALL: [Sabotage; 5] = [
         Sabotage::None,
         Sabotage::Boasting,
+        Sabotage::Hogging,
         Sabotage::Unsynced,
         Sabotage::LyingDisk,
     ];
