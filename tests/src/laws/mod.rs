@@ -1,6 +1,7 @@
 //! The laws of trust. Each file is about one promise of `SECURITY.md`, and beside each law stands what breaks it.
 
 pub mod agree;
+pub mod crash;
 pub mod erase;
 pub mod fault;
 pub mod race;
@@ -10,6 +11,8 @@ use crate::law::Law;
 /// All of them, in the order in which the long run takes them.
 pub const ALL: &[&Law] = &[
     &agree::AGREE,
+    &crash::KILLS,
+    &crash::CUTS,
     &race::RIVALS,
     &race::FORKS,
     &race::WAL_SIZE_FULL,
