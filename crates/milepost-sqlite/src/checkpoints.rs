@@ -11,7 +11,7 @@ use milepost_core::{StoreError, StoreErrorKind};
 use rusqlite::Connection;
 
 use crate::config::SqliteConfig;
-use crate::connection::connect;
+use crate::connection::{connect, keep_wal_on_close};
 use crate::error::{Busy, store_error};
 use crate::path::TheFile;
 use crate::pool::{Deadline, Pool};
@@ -163,7 +163,9 @@ impl Keeper {
     fn connect(&self) -> Result<Connection, StoreError> {
         self.file.check()?;
         let deadline = Deadline::after(self.config.busy_timeout);
-        connect(self.file.path(), &self.config, deadline)
+        let connection = connect(self.file.path(), &self.config, deadline)?;
+        keep_wal_on_close(&connection, false)?;
+        Ok(connection)
     }
 }
 

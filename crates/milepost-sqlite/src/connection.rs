@@ -16,6 +16,8 @@ const STATEMENTS: usize = 80;
 /// How large the WAL may stay once its content is in the main file.
 const WAL_BYTES: i64 = 16 * 1024 * 1024;
 
+/// Opens a connection that leaves the WAL as it is when it is closed, until whoever accepts the file says otherwise:
+/// even setting it up may find that the file is damaged.
 pub(crate) fn connect(
     path: &Path,
     config: &SqliteConfig,
@@ -25,6 +27,7 @@ pub(crate) fn connect(
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(path, flags).map_err(store_error)?;
+    keep_wal_on_close(&connection, true)?;
     set_up(&connection, config, deadline)?;
     Ok(connection)
 }

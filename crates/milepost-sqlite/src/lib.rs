@@ -13,6 +13,7 @@ mod list;
 mod make;
 mod memo;
 mod open;
+mod ours;
 mod path;
 mod pool;
 mod rows;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use milepost_core::StoreError;
 
 use crate::config::SqliteConfig;
-use crate::connection::connect;
+use crate::connection::{connect, keep_wal_on_close};
 use crate::error::{store_error, unavailable};
 use crate::path::beside;
 use crate::pool::Deadline;
@@ -39,6 +39,7 @@ pub(crate) fn make(
     };
     let connection = connect(&temporary.0, config, deadline)?;
     schema::upgrade(&connection, deadline)?;
+    keep_wal_on_close(&connection, false)?;
     connection
         .close()
         .map_err(|(_, error)| store_error(error))?;

@@ -31,8 +31,6 @@ pub(crate) fn open_file(
         AtPath::Content => header::check(path)?,
     }
     let connection = connect(path, config, deadline)?;
-    // A file that is not accepted after all keeps its WAL as it is.
-    keep_wal_on_close(&connection, true)?;
     if connection.is_readonly("main").map_err(store_error)? {
         return Err(refuse("the file is read-only"));
     }
@@ -105,5 +103,6 @@ pub(crate) fn open_reader(
     connection
         .pragma_update(None, "query_only", true)
         .map_err(store_error)?;
+    keep_wal_on_close(&connection, false)?;
     Ok(connection)
 }

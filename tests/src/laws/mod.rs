@@ -1,9 +1,11 @@
 //! The laws of trust. Each file is about one promise of `SECURITY.md`, and beside each law stands what breaks it.
 
+pub mod hostile;
+
 use crate::law::Law;
 
 /// All of them, in the order in which the long run takes them.
-pub const ALL: &[&Law] = &[];
+pub const ALL: &[&Law] = &[&hostile::decoders::DECODERS, &hostile::mutants::MUTANTS];
 
 /// The law of this name.
 #[must_use]
