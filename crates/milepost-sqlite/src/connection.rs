@@ -79,3 +79,53 @@ pub(crate) fn keep_wal_on_close(connection: &Connection, keep: bool) -> Result<(
     let set = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep);
     set.map(drop).map_err(store_error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::open::{open_file, open_reader};
+
+    #[test]
+    fn every_connection_runs_nothing_that_a_file_brings() {
+        let directory = tempfile::tempdir().expect("there is room for a directory");
+        let path = directory.path().join("status.db");
+        let config = SqliteConfig::new(&path);
+        let deadline = Deadline::after(Duration::from_secs(5));
+        let writer = open_file(&path, &config, deadline).expect("it is made");
+        let reader = open_reader(&path, &config, deadline).expect("it opens");
+        for connection in [writer, reader] {
+            let pragma = |name| {
+                connection
+                    .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
+                    .expect("a number")
+            };
+            let in_memory = 2;
+            for (name, value) in [
+                ("trusted_schema", 0),
+                ("cell_size_check", 1),
+                ("secure_delete", 1),
+                ("temp_store", in_memory),
+            ] {
+                assert_eq!(pragma(name), value, "{name}");
+            }
+            for (config, on) in [
+                (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+                (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+                (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+                (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
+                (DbConfig::SQLITE_DBCONFIG_DQS_DDL, false),
+                (DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false),
+            ] {
+                assert_eq!(connection.db_config(config), Ok(on), "{config:?}");
+            }
+            for refused in [
+                "SELECT load_extension('evil')",
+                "SELECT \"taken for a text\"",
+                "UPDATE sqlite_schema SET sql = ''",
+                "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = ''",
+            ] {
+                assert!(connection.execute_batch(refused).is_err(), "{refused}");
+            }
+        }
+    }
+}

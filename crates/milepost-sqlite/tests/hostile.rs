@@ -88,6 +88,49 @@ fn an_old_file_that_is_refused_is_not_brought_up_to_date() {
     refused(&place, "tables and indexes are not");
 }
 
+/// A transaction that no cache holds is in the WAL before it is committed: of a large file that was refused half-way
+/// through its upgrade, some was left beside it.
+#[test]
+fn an_old_file_that_is_refused_leaves_nothing_in_a_wal_however_large_it_is() {
+    let place = Place::new();
+    std::fs::write(place.path(), include_bytes!("golden/schema-2.sqlite")).expect("a file");
+    let memory = SqliteStore::in_memory().expect("it opens");
+    let tracker = Tracker::new(memory);
+    let old = foreign_connection(&place.path());
+    old.execute_batch("BEGIN").expect("a transaction");
+    let insert = "INSERT INTO process_a (request_id, born, revision, status, created_at, updated_at, pipeline, file_id,
+                  directory, states, record) VALUES (?1, 1, 1, 0, 0, 0, 'p', x'00', '/', '', ?2)";
+    for n in 0..1_000 {
+        let new = NewProcess::new(&common::pipeline()).file_description(&"long ".repeat(800));
+        let process = tracker
+            .begin(new.file_name(&n.to_string()))
+            .expect("it begins");
+        let id = process.request_id();
+        let mut record = Vec::new();
+        tracker.get(id).expect("it is there").to_record(&mut record);
+        let id = id.to_string().replace('-', "");
+        let id = (0..16).map(|at| u8::from_str_radix(&id[2 * at..2 * at + 2], 16).expect("digits"));
+        old.execute(insert, (id.collect::<Vec<u8>>(), record))
+            .expect("a row");
+    }
+    old.execute_batch(
+        "COMMIT; UPDATE process_a SET record = x'ff' WHERE row = (SELECT max(row) FROM process_a)",
+    )
+    .expect("an edit");
+    drop(old);
+    let error = SqliteStore::open(place.path()).expect_err("it is refused");
+    assert_eq!(
+        error.kind(),
+        StoreErrorKind::Incompatible,
+        "record of version 255"
+    );
+    let beside = place
+        .files()
+        .into_iter()
+        .filter(|(path, _)| path.ends_with("status.db-wal"));
+    assert_eq!(beside.map(|(_, bytes)| bytes.len()).sum::<usize>(), 0);
+}
+
 /// A second row of progress made a wipe panic in debug builds, and in others count for two.
 #[test]
 fn a_second_row_of_progress_is_corrupt() {

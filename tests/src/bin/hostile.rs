@@ -24,6 +24,16 @@ fn make_corpus() -> Result<(), Box<dyn Error>> {
         fs::create_dir_all(&directory)?;
         fs::write(directory.join(name), bytes)?;
     }
+    // Every SQLite writes its own number into a file: made once.
+    for processes in [3, 14] {
+        let path = corpus::directory("database").join(format!("{processes}-processes"));
+        if !path.exists() {
+            fs::create_dir_all(corpus::directory("database"))?;
+            let scratch = tempfile::tempdir()?;
+            let bytes = corpus::small_database(&scratch.path().join("status.db"), processes);
+            fs::write(path, bytes.map_err(|how| how.to_string())?)?;
+        }
+    }
     Ok(())
 }
 

@@ -5,7 +5,13 @@ pub mod hostile;
 use crate::law::Law;
 
 /// All of them, in the order in which the long run takes them.
-pub const ALL: &[&Law] = &[&hostile::decoders::DECODERS, &hostile::mutants::MUTANTS];
+pub const ALL: &[&Law] = &[
+    &hostile::decoders::DECODERS,
+    &hostile::mutants::MUTANTS,
+    &hostile::names::NAMES,
+    &hostile::texts::TEXTS,
+    &hostile::clocks::CLOCKS,
+];
 
 /// The law of this name.
 #[must_use]

@@ -17,11 +17,7 @@ pub fn directory(target: &str) -> PathBuf {
     tests.join("__fuzz__").join(target).join("corpus")
 }
 
-/// The corpus of a target, in the order of its files' names.
-///
-/// # Panics
-///
-/// If it cannot be read.
+/// The corpus of a target, in the order of its files' names; empty if it cannot be read.
 #[must_use]
 pub fn read(target: &str) -> Vec<Vec<u8>> {
     let files = || {
@@ -38,6 +34,10 @@ pub fn read(target: &str) -> Vec<Vec<u8>> {
 pub type Entry = (&'static str, String, Vec<u8>);
 
 /// What is made: real values of every kind, always the same. Their names begin with `made-`.
+///
+/// # Panics
+///
+/// If they are fewer, or more, than they are.
 pub fn made() -> Result<Vec<Entry>, Broken> {
     let mut made = Vec::new();
     for (number, process) in samples().iter().enumerate() {

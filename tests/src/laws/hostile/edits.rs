@@ -66,7 +66,7 @@ impl Mutant {
     /// its own.
     pub(super) fn is_untouched(&self, path: &Path) -> Result<(), Broken> {
         let main = match &self.main {
-            Main::File(bytes) => fs::read(path)? == *bytes,
+            Main::File(bytes) => fs::read(path).is_ok_and(|now| now == *bytes),
             Main::Directory => path.is_dir(),
             Main::Nothing => !path.exists(),
         };
@@ -118,9 +118,9 @@ pub(super) fn mutant(
         }
         6 | 7 => {
             let (table, sql) = schemas::any_edit(random);
-            mutant = edited(mutant, path, &sql, table)?;
+            mutant = edited(&mutant, path, &sql, table)?;
         }
-        8 => mutant = edited(mutant, path, &schemas::lying_row(random), "rows")?,
+        8 => mutant = edited(&mutant, path, &schemas::lying_row(random), "rows")?,
         9 => mutant = foreign(mutant, other, path, random)?,
         10 => beside_it(&mut mutant, original, other, random),
         11..=13 if !original.wal.is_empty() => {
@@ -136,7 +136,7 @@ pub(super) fn mutant(
 }
 
 /// What a connection of another program makes of it. An edit that SQLite itself refuses changes nothing.
-fn edited(mutant: Mutant, path: &Path, sql: &str, how: &str) -> Result<Mutant, Broken> {
+fn edited(mutant: &Mutant, path: &Path, sql: &str, how: &str) -> Result<Mutant, Broken> {
     mutant.lay(path)?;
     let connection = Connection::open(path)?;
     for (config, on) in [
@@ -186,15 +186,7 @@ fn foreign(
         3 => Main::Directory,
         4 => {
             let wal = mutant.wal;
-            let emptied = edited(
-                Mutant {
-                    wal: Vec::new(),
-                    ..Mutant::of(Vec::new())
-                },
-                path,
-                theirs,
-                "foreign database",
-            )?;
+            let emptied = edited(&Mutant::of(Vec::new()), path, theirs, "foreign database")?;
             return Ok(Mutant {
                 foreign: true,
                 wal,
@@ -204,7 +196,7 @@ fn foreign(
         5 => {
             let version = random.i32(4..);
             let newer = edited(
-                mutant,
+                &mutant,
                 path,
                 &format!("PRAGMA user_version = {version}"),
                 "foreign",
@@ -217,7 +209,7 @@ fn foreign(
         6 => {
             let mark = random.i32(..0x6d69_6c65);
             let marked = edited(
-                mutant,
+                &mutant,
                 path,
                 &format!("PRAGMA application_id = {mark}"),
                 "foreign",

@@ -35,6 +35,10 @@ impl SeededClock {
     }
 
     /// Shows what is so much later than now.
+    ///
+    /// # Panics
+    ///
+    /// If that is more than all of time.
     pub fn advance(&self, by: Duration) {
         let by = i64::try_from(by.as_micros()).expect("it is a few years at most");
         self.micros.fetch_add(by, Ordering::Relaxed);
@@ -53,6 +57,10 @@ impl Clock for SeededClock {
 }
 
 /// When the lives begin.
+///
+/// # Panics
+///
+/// Never.
 #[must_use]
 pub fn morning() -> DateTime<Utc> {
     "2026-05-18T12:00:00Z".parse().expect("a time")

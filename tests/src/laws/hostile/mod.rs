@@ -4,6 +4,7 @@ pub mod clocks;
 pub mod corpus;
 pub mod decoders;
 mod edits;
+mod fields;
 mod lawful;
 pub mod lives;
 pub mod mutants;
