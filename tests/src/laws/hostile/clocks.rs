@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike as _, TimeDelta, Utc};
 use fastrand::Rng;
 use milepost::{
     Keep, MemoryStore, NewProcess, OverallStatus, Pipeline, Process, Progress, Query, ReapPolicy,
@@ -243,7 +243,8 @@ impl World {
             };
             let must_go = match step {
                 Step::Purge => expired,
-                Step::Tend => expired || aged,
+                // At a time that cannot be kept nothing can be written, so retention lets nothing go.
+                Step::Tend => expired || (aged && (1..=9999).contains(&now.year())),
                 _ => false,
             };
             ensure(!must_go, || format!("{before:?} stays"))?;

@@ -182,9 +182,9 @@ fn cursor(bytes: &[u8]) -> Result<bool, Broken> {
     reads(&codec, bytes)
 }
 
-fn json<'a, T: Serialize + DeserializeOwned>(
-    lawful: &'a dyn Fn(&T) -> Result<(), Broken>,
-) -> Codec<'a, T> {
+fn json<T: Serialize + DeserializeOwned>(
+    lawful: &dyn Fn(&T) -> Result<(), Broken>,
+) -> Codec<'_, T> {
     Codec {
         decode: &|bytes| serde_json::from_slice(bytes).ok(),
         encode: &|value| serde_json::to_vec(value).expect("it has a JSON form"),

@@ -128,7 +128,7 @@ pub(super) fn mutant(
         }
         _ => {
             let bytes = mutate(&main, &other.main, random);
-            mutant.how = "spliced".to_owned();
+            "spliced".clone_into(&mut mutant.how);
             mutant.main = Main::File(bytes);
         }
     }
@@ -252,12 +252,12 @@ fn beside_it(mutant: &mut Mutant, original: &Original, other: &Original, random:
             mutant.wal.clone_from(&other.wal);
         }
         1 => {
-            mutant.how = "beside a WAL of noise".to_owned();
+            "beside a WAL of noise".clone_into(&mut mutant.how);
             let length = random.usize(1..40_000);
             mutant.wal = (0..length).map(|_| random.u8(..)).collect();
         }
         2 => {
-            mutant.how = "beside a journal of noise".to_owned();
+            "beside a journal of noise".clone_into(&mut mutant.how);
             let length = random.usize(1..40_000);
             mutant.journal = (0..length).map(|_| random.u8(..)).collect();
         }

@@ -155,7 +155,7 @@ pub(super) const FIELDS: [Field; 22] = [
     field!(
         "reason of a wish",
         |tracker, text| begun(tracker, new(), |id| {
-            tracker.claim(id, "w", Duration::from_secs(60))?;
+            tracker.claim(id, "w", Duration::from_mins(1))?;
             tracker.request_cancel(id, text).map(drop)
         }),
         |process, text| process
@@ -165,7 +165,7 @@ pub(super) const FIELDS: [Field; 22] = [
     field!(
         "worker",
         |tracker, text| begun(tracker, new(), |id| {
-            tracker.claim(id, text, Duration::from_secs(60)).map(drop)
+            tracker.claim(id, text, Duration::from_mins(1)).map(drop)
         }),
         |process, text| process.claim().is_some_and(|claim| claim.worker() == text)
     ),

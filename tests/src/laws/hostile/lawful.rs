@@ -35,7 +35,10 @@ pub fn lawful(process: &Value) -> Result<(), Broken> {
         "the outcome is not what the modules add up to",
     )?;
     if process["parallel"] != true {
-        let waiting = states.iter().skip_while(|state| is_done(state)).skip(1);
+        let waiting = states
+            .iter()
+            .skip_while(|state| matches!(**state, "complete" | "skipped"))
+            .skip(1);
         let waits = |state: &&str| matches!(*state, "pending" | "cancelled");
         holds(waiting.copied().all(|state| waits(&state)), "out of order")?;
     }
@@ -73,10 +76,6 @@ pub fn lawful(process: &Value) -> Result<(), Broken> {
         process["cancel_request"].is_null() || (!claim.is_null() && claim["end"].is_null()),
         "a wish that nobody can grant",
     )
-}
-
-fn is_done(state: &&&str) -> bool {
-    matches!(**state, "complete" | "skipped")
 }
 
 /// `"pending"` or `{"running": ..}`.

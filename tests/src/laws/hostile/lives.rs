@@ -110,7 +110,7 @@ fn pipeline(number: usize) -> Result<Pipeline, TrackError> {
         1 => Pipeline::new("thumbnails", ["scale"])?,
         2 => Pipeline::new("fan-out", ["left", "right", "middle"])?.parallel(),
         3 => Pipeline::new("größe 漢字", ["zählen", "zählen", "zählen", "fertig"])?,
-        _ => Pipeline::new(&"n".repeat(128), ["m".repeat(128)])?,
+        _ => Pipeline::new("n".repeat(128), ["m".repeat(128)])?,
     })
 }
 

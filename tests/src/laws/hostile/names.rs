@@ -75,8 +75,12 @@ pub fn try_all(shard: &Shard<'_>, opener: Opener) -> Result<Done, Broken> {
             link(&directory, opener, &mut random)?;
         } else {
             let name = name(&mut random);
-            named(&directory, &name, opener)
-                .map_err(|how| Broken::new(format!("{name:?}: {how}")))?;
+            named(&directory, &name, opener).map_err(|how| {
+                Broken::new(format!(
+                    "{:?}: {how}",
+                    name.as_bytes().escape_ascii().to_string()
+                ))
+            })?;
         }
         fs::remove_dir_all(&directory)?;
         done += 1;

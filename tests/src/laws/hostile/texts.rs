@@ -238,7 +238,7 @@ impl Pair {
 }
 
 fn of(text: &str, field: &str, how: &Broken) -> Broken {
-    Broken::new(format!("{field} {:.200?}: {how}", text))
+    Broken::new(format!("{field} {text:.200?}: {how}"))
 }
 
 /// What JSON can carry and a text cannot is refused where JSON is read.
