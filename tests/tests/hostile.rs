@@ -216,7 +216,9 @@ fn is_like(text: &str, pattern: &str) -> bool {
 
 impl StatusStore for Wrong {
     fn write(&self, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
-        ops.iter().for_each(|op| self.see(op.at));
+        for op in ops {
+            self.see(op.at);
+        }
         self.store.write(ops)
     }
 
@@ -280,13 +282,11 @@ fn a_store_that_yields_another_process_is_found() {
 
 #[test]
 fn an_opener_that_takes_names_for_uris_is_found() {
-    fn uris(config: SqliteConfig) -> Result<Arc<dyn StatusStore>, StoreError> {
+    fn uris(mut config: SqliteConfig) -> Result<Arc<dyn StatusStore>, StoreError> {
         let name = config.path.to_string_lossy().into_owned();
-        let path = name.split(['?', '#']).next().unwrap_or_default().to_owned();
-        mutants::open(SqliteConfig {
-            path: path.into(),
-            ..config
-        })
+        let path = name.split(['?', '#']).next().unwrap_or_default();
+        config.path = path.into();
+        mutants::open(config)
     }
     fn follows(config: SqliteConfig) -> Result<Arc<dyn StatusStore>, StoreError> {
         mutants::open(SqliteConfig {

@@ -69,6 +69,7 @@ use crate::transaction::Writes;
 /// | no SQLite database, an encrypted one, another program's, a newer milepost's | `Incompatible` |
 /// | fewer than 512 bytes, which may be anybody's | `Incompatible` |
 /// | a truncated or damaged one; none, or an empty one, beside another's WAL or journal | `Corrupt` |
+/// | one whose tables or indexes are not as milepost makes them: they could run what they like | `Corrupt` |
 /// | nothing yet, on a disk without room for it | `Full` |
 /// | anything, with a SQLite library that can corrupt files | `Incompatible` |
 ///

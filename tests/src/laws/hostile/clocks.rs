@@ -21,8 +21,8 @@ pub static CLOCKS: Law = Law {
     name: "clocks",
     says: "expiry, leases, order and retention go by the clock that asks, however it jumps, on every store alike",
     unit: "steps under jumping clocks",
-    shard: 5_000,
-    asked: 100_000,
+    shard: 50_000,
+    asked: 1_000_000,
     run: |shard| try_all(shard, || Ok(Arc::new(SqliteStore::in_memory()?))),
 };
 

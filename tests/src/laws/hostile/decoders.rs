@@ -24,8 +24,8 @@ pub static DECODERS: Law = Law {
     name: "decoders",
     says: "what is decoded is refused or lawful, whatever it is made of, and comes back equal",
     unit: "inputs",
-    shard: 50_000,
-    asked: 1_000_000,
+    shard: 1_000_000,
+    asked: 20_000_000,
     run: |shard| try_all(shard, &TARGETS),
 };
 
