@@ -72,8 +72,8 @@ fn added(table: &str, random: &mut Rng) -> String {
         0 => format!("CREATE TRIGGER evil AFTER INSERT ON {table} BEGIN DELETE FROM process_a; DELETE FROM process_b; END"),
         1 => format!("CREATE TRIGGER evil BEFORE UPDATE ON {table} BEGIN SELECT load_extension('/tmp/evil'); END"),
         2 => format!("CREATE TRIGGER evil BEFORE DELETE ON {table} BEGIN INSERT INTO {table} SELECT * FROM {table}; END"),
-        3 => format!("CREATE INDEX evil ON {table} ({FOR_EVER})"),
-        4 => "CREATE INDEX evil ON process_a (created_at) WHERE hex(body) LIKE '%0%0%0%0%0%0%0%0%0%0%0%0%x'".to_owned(),
+        3 => index(&format!("{table} ({FOR_EVER})")),
+        4 => index(&format!("process_a (created_at) WHERE {FOR_EVER}")),
         5 => format!("CREATE TABLE evil (x BLOB REFERENCES {table} ON DELETE CASCADE ON UPDATE CASCADE)"),
         6 => "CREATE TABLE evil (x BLOB REFERENCES process_a (request_id) ON DELETE RESTRICT);
               INSERT INTO evil SELECT request_id FROM process_a".to_owned(),
@@ -82,9 +82,21 @@ fn added(table: &str, random: &mut Rng) -> String {
               CREATE VIEW process_overview AS SELECT * FROM evil".to_owned(),
         8 => format!("ANALYZE; UPDATE sqlite_stat1 SET stat = '{0} {0} 1 0'", random.i64(..)),
         9 => format!("CREATE UNIQUE INDEX evil ON {table} (length(hex(zeroblob(400000))))"),
-        10 => format!("ALTER TABLE {table} ADD COLUMN evil TEXT AS (replace(hex(zeroblob(90000000)), '0', '00'))"),
+        10 => format!(
+            "UPDATE sqlite_schema SET sql = replace(sql, ') STRICT', ', evil AS (hex(zeroblob(90000000)))) STRICT')
+             WHERE name = '{table}'"
+        ),
         _ => "CREATE VIRTUAL TABLE evil USING fts5 (x)".to_owned(),
     }
+}
+
+/// An index whose expression SQLite has not run yet, as it would while making it.
+fn index(on: &str) -> String {
+    let on = on.replace('\'', "''");
+    format!(
+        "CREATE TABLE kept (x); CREATE INDEX evil ON kept (x);
+         UPDATE sqlite_schema SET sql = 'CREATE INDEX evil ON {on}', tbl_name = 'process_a' WHERE name = 'evil'"
+    )
 }
 
 /// Something else by a name of ours.
