@@ -83,7 +83,7 @@ fn added(table: &str, random: &mut Rng) -> String {
         8 => format!("ANALYZE; UPDATE sqlite_stat1 SET stat = '{0} {0} 1 0'", random.i64(..)),
         9 => format!("CREATE UNIQUE INDEX evil ON {table} (length(hex(zeroblob(400000))))"),
         10 => format!(
-            "UPDATE sqlite_schema SET sql = replace(sql, ') STRICT', ', evil AS (hex(zeroblob(90000000)))) STRICT')
+            "UPDATE sqlite_schema SET sql = replace(sql, ') STRICT', ', evil TEXT AS (hex(zeroblob(90000000)))) STRICT')
              WHERE name = '{table}'"
         ),
         _ => "CREATE VIRTUAL TABLE evil USING fts5 (x)".to_owned(),
