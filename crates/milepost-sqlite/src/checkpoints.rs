@@ -15,7 +15,7 @@ use milepost_core::{StoreError, StoreErrorKind};
 use rusqlite::Connection;
 
 use crate::config::{Durability, SqliteConfig};
-use crate::connection::connect;
+use crate::connection::{accept, connect};
 use crate::error::{Busy, store_error};
 use crate::path::TheFile;
 use crate::pool::{Deadline, Pool};
@@ -186,7 +186,9 @@ impl Keeper {
     fn connect(&self) -> Result<Connection, StoreError> {
         self.file.check()?;
         let deadline = Deadline::after(self.config.busy_timeout);
-        connect(self.file.path(), &self.config, deadline)
+        let connection = connect(self.file.path(), &self.config, deadline)?;
+        accept(&connection, &self.config)?;
+        Ok(connection)
     }
 }
 

@@ -16,6 +16,8 @@ const STATEMENTS: usize = 80;
 /// How large the WAL may stay once its content is in the main file.
 const WAL_BYTES: i64 = 16 * 1024 * 1024;
 
+/// Opens a connection that leaves the WAL as it is when it is closed, until whoever accepts the file says otherwise:
+/// even setting it up may find that the file is damaged.
 pub(crate) fn connect(
     path: &Path,
     config: &SqliteConfig,
@@ -25,6 +27,7 @@ pub(crate) fn connect(
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(path, flags).map_err(store_error)?;
+    keep_wal_on_close(&connection, true)?;
     set_up(&connection, config, deadline)?;
     Ok(connection)
 }
@@ -54,9 +57,7 @@ pub(crate) fn set_up(
         // No copy of anything in a temporary file.
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         connection.pragma_update(None, "secure_delete", true)?;
-        let keeps_wal = config.wipe_level == WipeLevel::Media;
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keeps_wal)?;
-        let wal_bytes = if keeps_wal { -1 } else { WAL_BYTES };
+        let wal_bytes = if keeps_wal(config) { -1 } else { WAL_BYTES };
         connection.pragma_update(None, "journal_size_limit", wal_bytes)?;
         connection.pragma_update(None, "synchronous", synchronous(config.durability))
     };
@@ -75,7 +76,67 @@ pub(crate) fn synchronous(durability: Durability) -> &'static str {
     }
 }
 
+/// Accepts the file that it is a connection to: closing it may change its WAL as the host wants it.
+pub(crate) fn accept(connection: &Connection, config: &SqliteConfig) -> Result<(), StoreError> {
+    keep_wal_on_close(connection, keeps_wal(config))
+}
+
+/// Whether no block of the WAL is given back to the file system.
+fn keeps_wal(config: &SqliteConfig) -> bool {
+    config.wipe_level == WipeLevel::Media
+}
+
 pub(crate) fn keep_wal_on_close(connection: &Connection, keep: bool) -> Result<(), StoreError> {
     let set = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep);
     set.map(drop).map_err(store_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::open::{open_file, open_reader};
+
+    #[test]
+    fn every_connection_runs_nothing_that_a_file_brings() {
+        let directory = tempfile::tempdir().expect("there is room for a directory");
+        let path = directory.path().join("status.db");
+        let config = SqliteConfig::new(&path);
+        let deadline = Deadline::after(Duration::from_secs(5));
+        let writer = open_file(&path, &config, deadline).expect("it is made");
+        let reader = open_reader(&path, &config, deadline).expect("it opens");
+        for connection in [writer, reader] {
+            let pragma = |name| {
+                connection
+                    .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
+                    .expect("a number")
+            };
+            let in_memory = 2;
+            for (name, value) in [
+                ("trusted_schema", 0),
+                ("cell_size_check", 1),
+                ("secure_delete", 1),
+                ("temp_store", in_memory),
+            ] {
+                assert_eq!(pragma(name), value, "{name}");
+            }
+            for (config, on) in [
+                (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+                (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+                (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+                (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
+                (DbConfig::SQLITE_DBCONFIG_DQS_DDL, false),
+                (DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false),
+            ] {
+                assert_eq!(connection.db_config(config), Ok(on), "{config:?}");
+            }
+            for refused in [
+                "SELECT load_extension('evil')",
+                "SELECT \"taken for a text\"",
+                "UPDATE sqlite_schema SET sql = ''",
+                "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = ''",
+            ] {
+                assert!(connection.execute_batch(refused).is_err(), "{refused}");
+            }
+        }
+    }
 }

@@ -62,12 +62,13 @@ fn kind(error: &rusqlite::Error) -> StoreErrorKind {
     let errno = std::io::Error::last_os_error().raw_os_error();
     let rusqlite::Error::SqliteFailure(failure, _) = error else {
         return match error {
-            // A column that does not hold what was written into it, a missing row of progress, or a
-            // statement, all of which are constant, that does not fit the schema.
+            // A column that does not hold what was written into it, a missing or second row of progress, or
+            // a statement, all of which are constant, that does not fit the schema.
             rusqlite::Error::QueryReturnedNoRows
             | rusqlite::Error::FromSqlConversionFailure(..)
             | rusqlite::Error::IntegralValueOutOfRange(..)
             | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::StatementChangedRows(..)
             | rusqlite::Error::Utf8Error(..)
             | rusqlite::Error::SqlInputError { .. } => StoreErrorKind::Corrupt,
             _ => StoreErrorKind::Other,

@@ -17,6 +17,7 @@ mod medium;
 mod memo;
 mod open;
 mod open_files;
+mod ours;
 mod pages;
 mod path;
 mod pool;
@@ -81,6 +82,7 @@ pub use crate::verify::{Trace, Traces, verify_erased};
 /// | no SQLite database, an encrypted one, another program's, a newer milepost's | `Incompatible` |
 /// | fewer than 512 bytes, which may be anybody's | `Incompatible` |
 /// | a truncated or damaged one; none, or an empty one, beside another's WAL or journal | `Corrupt` |
+/// | one whose tables or indexes are not as milepost makes them: they could run what they like | `Corrupt` |
 /// | nothing yet, on a disk without room for it | `Full` |
 /// | anything, with a SQLite library that can corrupt files | `Incompatible` |
 ///

@@ -4,11 +4,11 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use milepost_core::{StoreError, StoreErrorKind, WipeLevel};
+use milepost_core::{StoreError, StoreErrorKind};
 use rusqlite::Connection;
 
 use crate::config::SqliteConfig;
-use crate::connection::{connect, keep_wal_on_close, set_up};
+use crate::connection::{accept, connect, set_up};
 use crate::error::{corrupt, refuse, store_error, unavailable};
 use crate::path::beside;
 use crate::pool::Deadline;
@@ -39,14 +39,12 @@ pub(crate) fn open_file(
     deadline: Deadline,
 ) -> Result<Connection, StoreError> {
     let connection = connect(path, config, deadline)?;
-    // A file that is not accepted after all keeps its WAL as it is.
-    keep_wal_on_close(&connection, true)?;
     if connection.is_readonly("main").map_err(store_error)? {
         return Err(refuse("the file is read-only"));
     }
     schema::upgrade(&connection, deadline)?;
     media::note_opened(&connection, config, deadline)?;
-    keep_wal_on_close(&connection, config.wipe_level == WipeLevel::Media)?;
+    accept(&connection, config)?;
     Ok(connection)
 }
 
@@ -114,5 +112,6 @@ pub(crate) fn open_reader(
     connection
         .pragma_update(None, "query_only", true)
         .map_err(store_error)?;
+    accept(&connection, config)?;
     Ok(connection)
 }

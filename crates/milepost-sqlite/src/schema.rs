@@ -5,6 +5,7 @@ use rusqlite::Connection;
 
 use crate::error::{corrupt, refuse, store_error};
 use crate::header::{Marks, check_marks};
+use crate::ours;
 use crate::pool::Deadline;
 use crate::rows::Table;
 use crate::sql;
@@ -59,7 +60,7 @@ macro_rules! overview_of {
 pub(crate) const TABLES: &str = concat!(process_table!("process_a"), process_table!("process_b"));
 
 /// How far erasing and wiping have come, counted in erasures. One row.
-const WIPE_PROGRESS: &str = "
+pub(crate) const WIPE_PROGRESS: &str = "
     CREATE TABLE wipe_progress (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         current INTEGER NOT NULL CHECK (current IN (0, 1)), -- the table that takes new rows
@@ -147,9 +148,12 @@ fn upgrade_within(connection: &Connection) -> Result<(), StoreError> {
             if missing.is_empty() {
                 return Ok(());
             }
+            ours::check_before_upgrade(connection)?;
             missing.iter().try_for_each(|upgrade| upgrade(connection))?;
         }
     }
+    // What cannot be used after all is to stay as it was.
+    check_tables(connection)?;
     connection
         .pragma_update(None, "user_version", SCHEMA_VERSION)
         .map_err(store_error)
@@ -180,8 +184,9 @@ fn switch_to_wal(connection: &Connection) -> Result<(), StoreError> {
     }
 }
 
-/// Whether what we are going to ask for is there: a damaged schema shows here and not later.
+/// Whether what we are going to ask for is there, as we made it: a damaged schema shows here and not later.
 fn check_tables(connection: &Connection) -> Result<(), StoreError> {
+    ours::check(connection)?;
     let mut statements = vec![sql::PROGRESS];
     for table in Table::BOTH {
         let of_table = [sql::LOAD, sql::NEWEST, sql::SCAN_STALLED, sql::PURGE];

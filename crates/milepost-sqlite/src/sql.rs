@@ -22,6 +22,9 @@ pub(crate) const SAVEPOINT: &str = "SAVEPOINT batch";
 pub(crate) const RELEASE: &str = "RELEASE batch";
 pub(crate) const ROLLBACK_BATCH: &str = "ROLLBACK TO batch";
 
+/// What makes each table and index, views and triggers too.
+pub(crate) const SCHEMA: &str = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL";
+
 // One process.
 
 /// What a process is made of besides its request id, in the order in which `rows.rs` reads it.

@@ -61,6 +61,11 @@ fn to_2(connection: &Connection) -> Result<(), StoreError> {
 /// needs has no column.
 fn to_3(connection: &Connection) -> Result<(), StoreError> {
     let run = |statements: &str| connection.execute_batch(statements).map_err(store_error);
+    // What is refused is to stay as it is. A transaction that no cache holds is in the WAL before it is committed, so
+    // whatever could stop this one is looked for before anything is written.
+    for table in ["process_a", "process_b"] {
+        each_record(connection, table, |_| Ok(()))?;
+    }
     // Otherwise SQLite renames nothing in a file that has a view it cannot read.
     run("PRAGMA legacy_alter_table = ON; DROP VIEW IF EXISTS process_overview;")?;
     for table in ["process_a", "process_b"] {
@@ -89,19 +94,30 @@ fn to_3(connection: &Connection) -> Result<(), StoreError> {
 
 /// Copies the rows of a table of version 2.
 fn copy(connection: &Connection, old: &str, table: Table) -> Result<(), StoreError> {
-    let records = format!("SELECT request_id, record FROM {old} ORDER BY row");
-    let mut records = connection.prepare(&records).map_err(store_error)?;
-    let mut records = records.query([]).map_err(store_error)?;
     let (mut body, last) = (Vec::new(), LastTable::default());
     let mut new = Rows::new(connection, &last);
+    each_record(connection, old, |process| {
+        body.clear();
+        process.to_body(&mut body);
+        new.insert(table, process, &body).map(drop)
+    })
+}
+
+/// Shows each process of a table of version 2 to `see`.
+fn each_record(
+    connection: &Connection,
+    table: &str,
+    mut see: impl FnMut(&Process) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let records = format!("SELECT request_id, record FROM {table} ORDER BY row");
+    let mut records = connection.prepare(&records).map_err(store_error)?;
+    let mut records = records.query([]).map_err(store_error)?;
     while let Some(row) = records.next().map_err(store_error)? {
         let process = Process::from_record(blob(row, 1)?)?;
         if id_bytes(process.request_id()) != *blob(row, 0)? {
             return Err(corrupt("a record belongs to another id than its row"));
         }
-        body.clear();
-        process.to_body(&mut body);
-        new.insert(table, &process, &body)?;
+        see(&process)?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ pub mod agree;
 pub mod crash;
 pub mod erase;
 pub mod fault;
+pub mod hostile;
 pub mod race;
 
 use crate::law::Law;
@@ -26,6 +27,11 @@ pub const ALL: &[&Law] = &[
     &fault::FAULTS_IN_LARGE,
     &fault::FULL_FOR_ONE,
     &fault::FULL_DISK,
+    &hostile::decoders::DECODERS,
+    &hostile::mutants::MUTANTS,
+    &hostile::names::NAMES,
+    &hostile::texts::TEXTS,
+    &hostile::clocks::CLOCKS,
 ];
 
 /// The law of this name.

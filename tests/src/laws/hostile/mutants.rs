@@ -1,0 +1,100 @@
+//! Whatever becomes of a database file, it is refused untouched or read and written without harm.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use milepost::{SqliteConfig, SqliteStore, StatusStore, StoreError, StoreErrorKind};
+
+use super::edits::{Mutant, mutant};
+use super::originals::originals;
+use super::visit::{Fate, visit};
+use super::watched::watched;
+use crate::law::{Broken, Done, Law, Shard, ensure};
+
+/// The law of mutated files.
+pub static MUTANTS: Law = Law {
+    name: "mutants",
+    says: "a mutated file is refused as it is, with a typed error, or yields lawful processes: no panic, no hang",
+    unit: "mutated database files",
+    shard: 500,
+    asked: 10_000,
+    run: |shard| try_all(shard, open, &mut Tally::default()),
+};
+
+/// How a file is opened: by the store, or by what a test puts in its place.
+pub type Opener = fn(SqliteConfig) -> Result<Arc<dyn StatusStore>, StoreError>;
+
+/// What became of how many.
+pub type Tally = BTreeMap<String, u64>;
+
+/// As the store opens it.
+pub fn open(config: SqliteConfig) -> Result<Arc<dyn StatusStore>, StoreError> {
+    Ok(Arc::new(SqliteStore::open_with(config)?))
+}
+
+/// Mutates files and has each opened, read and written.
+pub fn try_all(shard: &Shard<'_>, opener: Opener, tally: &mut Tally) -> Result<Done, Broken> {
+    let originals = originals(&shard.scratch.join("originals"))?;
+    let mut done = 0;
+    while shard.goes_on(done) {
+        let mut random = shard.random(done);
+        let directory = shard.scratch.join(format!("mutant-{done}"));
+        fs::create_dir(&directory)?;
+        let original = &originals[random.usize(..originals.len())];
+        let other = &originals[random.usize(..originals.len())];
+        let mutant = mutant(original, other, &directory.join("status.db"), &mut random)?;
+        let fate = try_one(&directory, &mutant, &original.ids, opener);
+        let fate = fate.map_err(|how| {
+            let kept = directory.display();
+            Broken::new(format!(
+                "file {done}, {} {}, {kept}: {how}",
+                original.name, mutant.how
+            ))
+        })?;
+        let family = mutant.how.split(' ').next().unwrap_or_default();
+        *tally.entry(format!("{family}: {fate}")).or_default() += 1;
+        fs::remove_dir_all(&directory)?;
+        done += 1;
+    }
+    Ok(Done::Tried(done))
+}
+
+/// Has a file of these bytes opened, read and written: what the fuzz target does.
+pub fn try_bytes(directory: &Path, bytes: &[u8]) -> Result<(), Broken> {
+    let mutant = Mutant::of(bytes.to_vec());
+    let ids = super::lives::samples().iter();
+    let ids = ids.map(|process| process.request_id()).collect::<Vec<_>>();
+    try_one(directory, &mutant, &ids, open).map(drop)
+}
+
+fn try_one(
+    directory: &Path,
+    mutant: &Mutant,
+    ids: &[milepost::RequestId],
+    opener: Opener,
+) -> Result<Fate, Broken> {
+    let path = directory.join("status.db");
+    mutant.lay(&path)?;
+    let (there, ids) = (path.clone(), ids.to_vec());
+    let fate = watched(move || visit(&there, &ids, opener))?;
+    match &fate {
+        Fate::Refused(kind, says) => {
+            let documented = matches!(
+                kind,
+                StoreErrorKind::Incompatible
+                    | StoreErrorKind::Corrupt
+                    | StoreErrorKind::Unavailable
+            );
+            ensure(documented, || format!("refused as {kind:?}: {says}"))?;
+            mutant
+                .is_untouched(&path)
+                .map_err(|how| Broken::new(format!("{how}, though it was {kind:?}: {says}")))?;
+        }
+        Fate::Opened { .. } => ensure(!mutant.foreign, || {
+            "what is not milepost's was opened".to_owned()
+        })?,
+    }
+    Ok(fate)
+}

@@ -1,0 +1,351 @@
+//! Hostile files, hostile input and wrong clocks: each law briefly, and beside it what it must find.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use chrono::{DateTime, Utc};
+use milepost::{
+    Counts, Filter, Found, Listing, MemoryStore, Op, Process, RequestId, SqliteConfig, SqliteStore,
+    StatusStore, StoreError, Term, Verdict, Wipe, WipeLevel,
+};
+use milepost_tests::law::{Broken, Done, Shard, briefly};
+use milepost_tests::laws::hostile::decoders::{self, Codec, DECODERS, TARGETS, Target};
+use milepost_tests::laws::hostile::{clocks, corpus, lawful, lives, mutants, names, texts};
+
+/// Tries `count` of a law in which something is broken; how it says so.
+fn broken(count: u64, run: impl FnOnce(&Shard<'_>) -> Result<Done, Broken>) -> String {
+    let scratch = tempfile::tempdir().expect("there is room for a directory");
+    let shard = Shard {
+        seed: 1,
+        count,
+        until: None,
+        scratch: scratch.path(),
+    };
+    let outcome = run(&shard);
+    outcome.expect_err("the law finds it").to_string()
+}
+
+#[test]
+fn decoders_refuse_or_take_for_what_is_lawful() {
+    briefly(&DECODERS, 30_000);
+}
+
+#[test]
+fn mutated_files_are_refused_as_they_are_or_do_no_harm() {
+    briefly(&mutants::MUTANTS, 250);
+}
+
+#[test]
+fn names_are_names() {
+    briefly(&names::NAMES, 150);
+}
+
+#[test]
+fn texts_come_back_or_are_refused() {
+    briefly(&texts::TEXTS, 50);
+}
+
+#[test]
+fn clocks_are_taken_at_their_word() {
+    briefly(&clocks::CLOCKS, 1_500);
+}
+
+/// What is made for the fuzz targets is what is committed.
+#[test]
+fn the_corpus_is_made_by_its_program() {
+    for (target, name, bytes) in corpus::made().expect("it is made") {
+        let committed = fs::read(corpus::directory(target).join(&name)).unwrap_or_default();
+        assert!(
+            committed == bytes,
+            "{target}/{name} differs: run the program `hostile corpus`"
+        );
+    }
+    for Target { name, read } in TARGETS {
+        let corpus = corpus::read(name);
+        let taken = corpus.iter().filter(|bytes| read(bytes).expect("it holds"));
+        assert!(taken.count() > 1, "{name} takes nothing of its corpus");
+    }
+}
+
+#[test]
+fn a_decoder_that_takes_what_is_not_lawful_is_found() {
+    let anything = |bytes: &[u8]| {
+        let codec = Codec {
+            decode: &|bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).ok(),
+            encode: &|value: &serde_json::Value| serde_json::to_vec(value).expect("it is JSON"),
+            lawful: &lawful,
+        };
+        decoders::reads(&codec, bytes)
+    };
+    let target = Target {
+        name: "process_json",
+        read: anything,
+    };
+    let how = broken(20_000, |shard| decoders::try_all(shard, &[target]));
+    assert!(how.contains("process_json"), "{how}");
+}
+
+#[test]
+fn a_decoder_that_panics_or_forgets_is_found() {
+    let panics = Target {
+        name: "record",
+        read: |bytes| {
+            let codec = Codec {
+                decode: &|bytes: &[u8]| {
+                    let length = usize::from(bytes.first().copied().unwrap_or_default());
+                    Some(bytes[length..].to_vec())
+                },
+                encode: &|bytes: &Vec<u8>| bytes.clone(),
+                lawful: &|_| Ok(()),
+            };
+            decoders::reads(&codec, bytes)
+        },
+    };
+    let how = broken(20_000, |shard| decoders::try_all(shard, &[panics]));
+    assert!(how.contains("panic") || how.contains("come back"), "{how}");
+    let forgets = Target {
+        name: "record",
+        read: |bytes| {
+            let codec = Codec {
+                // Whatever follows is cut off, and so is what was cut.
+                decode: &|bytes: &[u8]| Process::from_record(bytes).ok(),
+                encode: &|process: &Process| {
+                    let mut record = Vec::new();
+                    process.to_record(&mut record);
+                    record.truncate(200);
+                    record
+                },
+                lawful: &|_| Ok(()),
+            };
+            decoders::reads(&codec, bytes)
+        },
+    };
+    let how = broken(20_000, |shard| decoders::try_all(shard, &[forgets]));
+    assert!(how.contains("come back"), "{how}");
+}
+
+/// Makes a new file of what is not a database.
+fn overwrites(config: SqliteConfig) -> Result<Arc<dyn StatusStore>, StoreError> {
+    let path = config.path.clone();
+    mutants::open(config.clone()).or_else(|error| {
+        if !path.is_file() {
+            return Err(error);
+        }
+        let gone = fs::remove_file(&path);
+        gone.expect("it was there");
+        mutants::open(config)
+    })
+}
+
+/// Marks what it refuses as seen.
+fn touches(config: SqliteConfig) -> Result<Arc<dyn StatusStore>, StoreError> {
+    let path = config.path.clone();
+    mutants::open(config).inspect_err(|_| {
+        if path.is_file() {
+            let mut bytes = fs::read(&path).expect("it is there");
+            if let Some(last) = bytes.last_mut() {
+                *last ^= 1;
+            }
+            fs::write(&path, bytes).expect("it is written");
+        }
+    })
+}
+
+#[test]
+fn an_opener_that_overwrites_or_touches_what_it_refuses_is_found() {
+    for opener in [overwrites, touches] {
+        let how = broken(200, |shard| {
+            mutants::try_all(shard, opener, &mut mutants::Tally::default())
+        });
+        let found = how.contains("refused, and changed") || how.contains("was opened");
+        assert!(found, "{how}");
+    }
+}
+
+/// A store with something wrong in it.
+#[derive(Debug)]
+struct Wrong {
+    store: Arc<dyn StatusStore>,
+    fault: Fault,
+    newest: AtomicI64,
+    first: OnceLock<Arc<Process>>,
+}
+
+#[derive(Debug, PartialEq)]
+enum Fault {
+    /// Answers the process that it was asked for first, whichever it is asked for.
+    AnyProcess,
+    /// Takes `%` in a prefix for anything.
+    Like,
+    /// Judges expiry by the newest time that it has seen.
+    NewestTime,
+}
+
+impl Wrong {
+    fn over(store: impl StatusStore, fault: Fault) -> Arc<dyn StatusStore> {
+        Arc::new(Wrong {
+            store: Arc::new(store),
+            fault,
+            newest: AtomicI64::new(i64::MIN),
+            first: OnceLock::new(),
+        })
+    }
+
+    fn see(&self, time: DateTime<Utc>) {
+        self.newest
+            .fetch_max(time.timestamp_micros(), Ordering::Relaxed);
+    }
+}
+
+/// `LIKE` as it is without escaping, as far as `%` goes.
+fn is_like(text: &str, pattern: &str) -> bool {
+    let mut rest = text;
+    pattern
+        .split('%')
+        .enumerate()
+        .all(|(number, part)| match rest.find(part) {
+            Some(at) if number > 0 || at == 0 => {
+                rest = &rest[at + part.len()..];
+                true
+            }
+            _ => false,
+        })
+}
+
+impl StatusStore for Wrong {
+    fn write(&self, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
+        for op in ops {
+            self.see(op.at);
+        }
+        self.store.write(ops)
+    }
+
+    fn read(&self, id: RequestId) -> Result<Option<Arc<Process>>, StoreError> {
+        let found = self.store.read(id)?;
+        Ok(match self.fault {
+            Fault::AnyProcess => found.map(|found| self.first.get_or_init(|| found).clone()),
+            Fault::NewestTime => {
+                let newest = DateTime::from_timestamp_micros(self.newest.load(Ordering::Relaxed));
+                found.filter(|process| newest.is_none_or(|newest| !process.is_expired(newest)))
+            }
+            Fault::Like => found,
+        })
+    }
+
+    fn list(&self, listing: &Listing) -> Result<Found, StoreError> {
+        let prefix = listing.filter.terms.iter().find_map(|term| match term {
+            Term::FileNamePrefix(prefix) => Some(format!("{prefix}%")),
+            _ => None,
+        });
+        let Some(pattern) = prefix.filter(|_| self.fault == Fault::Like) else {
+            return self.store.list(listing);
+        };
+        let mut all = listing.clone();
+        all.filter
+            .terms
+            .retain(|term| !matches!(term, Term::FileNamePrefix(_)));
+        let mut found = self.store.list(&all)?;
+        found
+            .items
+            .retain(|process| is_like(process.file().name(), &pattern));
+        Ok(found)
+    }
+
+    fn count(&self, filter: &Filter) -> Result<Counts, StoreError> {
+        self.store.count(filter)
+    }
+
+    fn purge(&self, expired_by: DateTime<Utc>, limit: usize) -> Result<usize, StoreError> {
+        self.store.purge(expired_by, limit)
+    }
+
+    fn wipe(&self, level: WipeLevel) -> Result<Wipe, StoreError> {
+        self.store.wipe(level)
+    }
+}
+
+#[test]
+fn a_store_that_yields_another_process_is_found() {
+    fn any_process(config: SqliteConfig) -> Result<Arc<dyn StatusStore>, StoreError> {
+        Ok(Wrong::over(
+            SqliteStore::open_with(config)?,
+            Fault::AnyProcess,
+        ))
+    }
+    let how = broken(200, |shard| {
+        mutants::try_all(shard, any_process, &mut mutants::Tally::default())
+    });
+    assert!(how.contains("was asked for"), "{how}");
+}
+
+#[test]
+fn an_opener_that_takes_names_for_uris_is_found() {
+    fn uris(mut config: SqliteConfig) -> Result<Arc<dyn StatusStore>, StoreError> {
+        let name = config.path.to_string_lossy().into_owned();
+        let path = name.split(['?', '#']).next().unwrap_or_default();
+        config.path = path.into();
+        mutants::open(config)
+    }
+    fn follows(config: SqliteConfig) -> Result<Arc<dyn StatusStore>, StoreError> {
+        mutants::open(SqliteConfig {
+            follow_symlinks: true,
+            ..config
+        })
+    }
+    let how = broken(200, |shard| names::try_all(shard, uris));
+    assert!(
+        how.contains("was made") || how.contains("refused as"),
+        "{how}"
+    );
+    let how = broken(200, |shard| names::try_all(shard, follows));
+    assert!(how.contains("a link"), "{how}");
+}
+
+#[test]
+fn a_filter_that_uses_like_is_found() {
+    fn like(path: &Path) -> Result<Arc<dyn StatusStore>, Broken> {
+        // The law removes a file.
+        fs::write(path, "")?;
+        Ok(Wrong::over(MemoryStore::new(), Fault::Like))
+    }
+    let how = broken(200, |shard| texts::try_all(shard, like));
+    assert!(how.contains("query"), "{how}");
+}
+
+#[test]
+fn a_store_that_judges_expiry_by_the_newest_time_seen_is_found() {
+    let newest = || Ok(Wrong::over(MemoryStore::new(), Fault::NewestTime));
+    let how = broken(5_000, |shard| clocks::try_all(shard, newest));
+    assert!(how.contains("elsewhere"), "{how}");
+}
+
+/// The lives that everything here is made of have something of everything.
+#[test]
+fn the_samples_are_of_every_kind() {
+    let all = serde_json::to_string(
+        &lives::samples()
+            .iter()
+            .map(|p| (**p).clone())
+            .collect::<Vec<_>>(),
+    );
+    let all = all.expect("they have a JSON form");
+    for part in [
+        "\"running\"",
+        "\"complete\"",
+        "\"failed\"",
+        "\"skipped\"",
+        "\"cancelled\"",
+        "\"retried\"",
+        "\"released\"",
+        "\"reaped\"",
+        "\"cancel_request\":{",
+        "\"parallel\":true",
+        "\"expires_at\":\"",
+        "\"run\":2",
+        "\"total\":10",
+    ] {
+        assert!(all.contains(part), "{part}");
+    }
+}
