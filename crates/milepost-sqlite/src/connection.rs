@@ -94,7 +94,7 @@ pub(crate) fn keep_wal_on_close(connection: &Connection, keep: bool) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::open::{open_file, open_reader};
+    use crate::open::{find_file, open_file, open_reader};
 
     #[test]
     fn every_connection_runs_nothing_that_a_file_brings() {
@@ -102,7 +102,8 @@ mod tests {
         let path = directory.path().join("status.db");
         let config = SqliteConfig::new(&path);
         let deadline = Deadline::after(Duration::from_secs(5));
-        let writer = open_file(&path, &config, deadline).expect("it is made");
+        find_file(&path, &config, deadline).expect("it is made");
+        let writer = open_file(&path, &config, deadline).expect("it opens");
         let reader = open_reader(&path, &config, deadline).expect("it opens");
         for connection in [writer, reader] {
             let pragma = |name| {
