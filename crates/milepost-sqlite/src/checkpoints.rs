@@ -6,8 +6,8 @@
 //! overlap that never comes by itself: there is always one that began before the last commit. So the longer the WAL is,
 //! the longer writers stand still for those who read to end.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ const LONG: usize = 6_000;
 const STANDING_WHEN_LONG: Duration = Duration::from_millis(250);
 /// After how many more pages that is tried again, if others held on to it for longer.
 const BUDGET_WHEN_LONG: usize = BUDGET / 4;
+/// From how many pages on, 40 MiB, whoever commits sees to it: the thread does not keep up with those who write.
+const TOO_LONG: usize = 10_000;
 /// From how many pages on a commit makes a checkpoint where no thread does: SQLite's own number.
 const ON_COMMIT: usize = 1_000;
 
@@ -53,6 +55,8 @@ struct Bell {
     /// How many pages the WAL had when the thread was woken last.
     seen: AtomicUsize,
     stopping: AtomicBool,
+    /// Held by the thread while it carries pages over: SQLite lets nobody wait for another's checkpoint.
+    carrying: Mutex<()>,
 }
 
 impl Checkpoints {
@@ -84,10 +88,12 @@ impl Checkpoints {
         };
         let is_due = self.bell.is_due(pages);
         match &self.thread {
-            Some(thread) if is_due => thread.thread().unpark(),
-            Some(_) => {}
+            Some(_) if !is_due => {}
+            // The commit stands, whatever becomes of it.
+            Some(_) if pages >= TOO_LONG => drop(self.bell.start_wal_anew(writer, pages)),
+            Some(thread) => thread.thread().unpark(),
             None if pages < ON_COMMIT => {}
-            // The commit stands, whatever becomes of it: what is left comes with a later one.
+            // Here too: what is left comes with a later one.
             None => drop(checkpoint_on_commit(writer, is_due)),
         }
     }
@@ -113,6 +119,16 @@ impl Bell {
         self.seen
             .store(if is_due { pages } else { seen }, Ordering::Relaxed);
         is_due
+    }
+
+    fn carrying(&self) -> MutexGuard<'_, ()> {
+        self.carrying.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has the WAL start anew in the thread's stead.
+    fn start_wal_anew(&self, writer: &Connection, pages: usize) -> Result<(), StoreError> {
+        let _carrying = self.carrying();
+        start_wal_anew(writer, pages)
     }
 }
 
@@ -155,6 +171,7 @@ impl Keeper {
             Some(connection) => connection,
             None => self.connect()?,
         };
+        let carrying = self.bell.carrying();
         let mut wal = run(&connection, sql::CHECKPOINT)?;
         // What came meanwhile, until it is little.
         for _ in 0..CATCHING_UP {
@@ -163,6 +180,8 @@ impl Keeper {
             }
             wal = run(&connection, sql::CHECKPOINT)?;
         }
+        // Those who write may wait for this, and the thread for them.
+        drop(carrying);
         if wal.may_start_anew() {
             self.start_wal_anew(&connection, &wal)?;
         }
@@ -177,7 +196,7 @@ impl Keeper {
             Err(StoreError::new(StoreErrorKind::Busy, why))
         };
         match self.writer.take(Deadline::after(PATIENCE), none_is_open) {
-            Ok(_paused) => start_wal_anew(connection, wal),
+            Ok(_paused) => start_wal_anew(connection, wal.pages),
             Err(error) if error.is_busy() => Ok(()),
             Err(error) => Err(error),
         }
@@ -224,15 +243,15 @@ impl Wal {
 fn checkpoint_on_commit(writer: &Connection, is_due: bool) -> Result<(), StoreError> {
     let wal = run(writer, sql::CHECKPOINT)?;
     if is_due && wal.is_long() && wal.may_start_anew() {
-        start_wal_anew(writer, &wal)?;
+        start_wal_anew(writer, wal.pages)?;
     }
     Ok(())
 }
 
 /// Carries over the rest, and waits until nobody reads from the WAL: then whoever writes next has it start anew.
 /// Nobody writes meanwhile, in any OS process. If it takes too long, it is left for the next time.
-fn start_wal_anew(connection: &Connection, wal: &Wal) -> Result<(), StoreError> {
-    let standing = if wal.is_long() {
+fn start_wal_anew(connection: &Connection, pages: usize) -> Result<(), StoreError> {
+    let standing = if pages >= LONG {
         STANDING_WHEN_LONG
     } else {
         STANDING
