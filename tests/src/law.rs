@@ -2,6 +2,8 @@
 
 use std::error::Error;
 use std::fmt;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -116,8 +118,19 @@ pub fn briefly(law: &Law, count: u64) {
     match (law.run)(&shard) {
         Ok(Done::Tried(0)) => panic!("{}: nothing was tried", law.name),
         Ok(Done::Tried(done)) => println!("{}: {done} {}", law.name, law.unit),
-        Ok(Done::Skipped(why)) => println!("{}: SKIPPED, {why}", law.name),
+        Ok(Done::Skipped(why)) => say_skipped(law, &why),
         Err(how) => panic!("{} (seed {seed}): {how}", law.name),
+    }
+}
+
+/// What a test prints is not seen if it passes, so it also goes into the file that `MILEPOST_SKIPPED` names.
+fn say_skipped(law: &Law, why: &str) {
+    let line = format!("SKIPPED {}: {why}", law.name);
+    println!("{line}");
+    if let Some(path) = std::env::var_os("MILEPOST_SKIPPED") {
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        file.and_then(|mut file| writeln!(file, "{line}"))
+            .expect("it can be said");
     }
 }
 

@@ -152,7 +152,7 @@ impl Results {
 /// The commit that is checked out, marked if the code differs from it.
 fn commit() -> String {
     let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());
-    let is_clean = git(&["diff", "--quiet", "HEAD", "--", "crates", "tests/src"]).is_some();
+    let is_clean = git(&["diff", "--quiet", "HEAD", "--", "crates/*/src", "tests/src"]).is_some();
     if is_clean {
         commit
     } else {
@@ -162,7 +162,16 @@ fn commit() -> String {
 
 /// Whether nothing that a law is about has changed between two commits.
 fn is_same_code(one: &str, other: &str) -> bool {
-    git(&["diff", "--quiet", one, other, "--", "crates", "tests/src"]).is_some()
+    git(&[
+        "diff",
+        "--quiet",
+        one,
+        other,
+        "--",
+        "crates/*/src",
+        "tests/src",
+    ])
+    .is_some()
 }
 
 /// What git prints, if it succeeds.
