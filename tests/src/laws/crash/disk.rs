@@ -201,7 +201,11 @@ fn write_some(file: &Path, random: &mut Rng) -> Result<(), Broken> {
         }
         xfs_io.args(["-c", "stat"]).arg(file)
     });
-    if file.exists() { written } else { Ok(()) }
+    // Whoever has it open may remove it at any time, and make another.
+    written.or_else(|broken| {
+        let is_gone = broken.to_string().contains("No such file or directory");
+        ensure(is_gone, || broken.to_string())
+    })
 }
 
 fn mount(image: &Path, directory: &Path) -> Result<(), Broken> {

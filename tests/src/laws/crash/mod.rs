@@ -1,6 +1,6 @@
 //! Crashes: what was acknowledged is there after a `kill -9` and after a power cut, and nothing is damaged.
 //!
-//! A child process, the program `crash`, does what a [plan](plan) has it do, and says through a pipe what it is about
+//! A child process, the program `crash`, does what a [plan] has it do, and says through a pipe what it is about
 //! to do and what was acknowledged. Then it is killed, or its disk cut off. Whoever killed it knows the plan too, and
 //! so what the file must hold: each process, to the last field.
 //!
