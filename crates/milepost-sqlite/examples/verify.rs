@@ -19,8 +19,8 @@ fn main() -> ExitCode {
             ExitCode::from(u8::from(!traces.is_clean()))
         }
         Err(error) => {
-            let cause = error.source().map(ToString::to_string);
-            eprintln!("{error}: {}", cause.unwrap_or_default());
+            let cause = error.source().map(|cause| format!(": {cause}"));
+            eprintln!("error: {error}{}", cause.unwrap_or_default());
             ExitCode::from(2)
         }
     }
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
 
 fn verify() -> Result<Traces, Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let file = arguments.next().ok_or("give a file and marks")?;
+    let file = arguments.next().ok_or("usage: verify <file> <mark>..")?;
     let marks = arguments.map(Mark::text).collect::<Vec<_>>();
     Ok(verify_erased(file, &marks)?)
 }
