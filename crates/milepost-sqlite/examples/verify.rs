@@ -19,8 +19,7 @@ fn main() -> ExitCode {
             ExitCode::from(u8::from(!traces.is_clean()))
         }
         Err(error) => {
-            let cause = error.source().map(|cause| format!(": {cause}"));
-            eprintln!("error: {error}{}", cause.unwrap_or_default());
+            eprintln!("error: {error}");
             ExitCode::from(2)
         }
     }
@@ -30,5 +29,8 @@ fn verify() -> Result<Traces, Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let file = arguments.next().ok_or("usage: verify <file> <mark>..")?;
     let marks = arguments.map(Mark::text).collect::<Vec<_>>();
-    Ok(verify_erased(file, &marks)?)
+    verify_erased(&file, &marks).map_err(|error| {
+        let cause = error.source().map(ToString::to_string);
+        format!("{file}: {}", cause.unwrap_or_else(|| error.to_string())).into()
+    })
 }

@@ -247,6 +247,13 @@ impl SqliteStore {
         Ok(value)
     }
 
+    /// After each commit, whatever it was of: else the WAL would grow unseen.
+    fn note_commit(&self, writer: &Connection) {
+        if let Some(checkpoints) = &self.checkpoints {
+            checkpoints.note(writer);
+        }
+    }
+
     /// A write transaction whose commit is synced whatever the durability.
     fn synced_transaction(
         &self,
@@ -261,6 +268,7 @@ impl SqliteStore {
             begin(&writer, sql::BEGIN_WRITE, deadline)?;
             work(&writer).map_err(store_error)?;
             run(&writer, sql::COMMIT).map_err(store_error)?;
+            self.note_commit(&writer);
             set_synchronous(self.config.durability).map_err(store_error)
         };
         let outcome = commit();

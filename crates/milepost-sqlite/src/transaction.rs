@@ -63,9 +63,7 @@ impl Transaction for WriteTransaction<'_> {
         match self.deadline.retry(|| run(&self.writer, sql::COMMIT)) {
             Ok(()) => {
                 in_doubt.store(false, Ordering::Relaxed);
-                if let Some(checkpoints) = &self.store.checkpoints {
-                    checkpoints.note(&self.writer);
-                }
+                self.store.note_commit(&self.writer);
                 Ok(())
             }
             // Nothing was committed: the transaction is still open, and is rolled back.

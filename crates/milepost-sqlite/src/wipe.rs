@@ -186,6 +186,7 @@ impl SqliteStore {
             Ok(())
         };
         deadline.retry(give_back).map_err(store_error)?;
+        self.note_commit(&writer);
         Ok(free_pages(&writer)? > 0)
     }
 
