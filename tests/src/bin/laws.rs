@@ -152,7 +152,15 @@ impl Results {
 /// The commit that is checked out, marked if the code differs from it.
 fn commit() -> String {
     let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());
-    let is_clean = git(&["diff", "--quiet", "HEAD", "--", "crates/*/src/*", "tests/src"]).is_some();
+    let is_clean = git(&[
+        "diff",
+        "--quiet",
+        "HEAD",
+        "--",
+        "crates/*/src/*",
+        "tests/src",
+    ])
+    .is_some();
     if is_clean {
         commit
     } else {
@@ -168,7 +176,7 @@ fn is_same_code(one: &str, other: &str) -> bool {
         one,
         other,
         "--",
-        "crates/*/src",
+        "crates/*/src/*",
         "tests/src",
     ])
     .is_some()
