@@ -6,7 +6,7 @@
 //! overlap that never comes by itself: there is always one that began before the last commit. So the longer the WAL is,
 //! the longer writers stand still for those who read to end.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use milepost_core::{StoreError, StoreErrorKind};
 use rusqlite::Connection;
 
 use crate::config::{Durability, SqliteConfig};
-use crate::connection::{accept, connect};
+use crate::connection::{accept, connect, waiting};
 use crate::error::{Busy, store_error};
 use crate::path::TheFile;
 use crate::pool::{Deadline, Pool};
@@ -24,25 +24,25 @@ use crate::{sql, wal_hook};
 /// After how many more pages in the WAL a checkpoint is made, after which writers stand still until all of it is in
 /// the file: the WAL starts anew only when nobody has added to it meanwhile, and only then is the file synced. So
 /// the longer that is put off, the longer they stand.
-const BUDGET: usize = 2_000;
+const BUDGET: u64 = 2_000;
 /// How often it catches up with those who write before that.
 const CATCHING_UP: usize = 4;
 /// How much may be left for that: a few milliseconds' work.
-const LITTLE: usize = BUDGET / 4;
+const LITTLE: u64 = BUDGET / 4;
 /// How long the thread waits for its turn among the writers before it leaves the rest to the next time.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// How long writers stand still while others, readers or another OS process, are in the way.
 const STANDING: Duration = Duration::from_millis(5);
 /// From how many pages on, 24 MiB, they stand for as long as it takes two reads of a tenth of a second to end: those
 /// that began before the last commit, and then those that began before all of it was in the file.
-const LONG: usize = 6_000;
+const LONG: u64 = 6_000;
 const STANDING_WHEN_LONG: Duration = Duration::from_millis(250);
 /// After how many more pages that is tried again, if others held on to it for longer.
-const BUDGET_WHEN_LONG: usize = BUDGET / 4;
+const BUDGET_WHEN_LONG: u64 = BUDGET / 4;
 /// From how many pages on, 40 MiB, whoever commits sees to it: the thread does not keep up with those who write.
-const TOO_LONG: usize = 10_000;
+const TOO_LONG: u64 = 10_000;
 /// From how many pages on a commit makes a checkpoint where no thread does: SQLite's own number.
-const ON_COMMIT: usize = 1_000;
+const ON_COMMIT: u64 = 1_000;
 
 /// Who makes them: a thread, which ends when this is dropped, or else whoever commits.
 pub(crate) struct Checkpoints {
@@ -53,7 +53,7 @@ pub(crate) struct Checkpoints {
 #[derive(Default)]
 struct Bell {
     /// How many pages the WAL had when the thread was woken last.
-    seen: AtomicUsize,
+    seen: AtomicU64,
     stopping: AtomicBool,
     /// Held by the thread while it carries pages over: SQLite lets nobody wait for another's checkpoint.
     carrying: Mutex<()>,
@@ -63,18 +63,17 @@ impl Checkpoints {
     /// Starts the thread where one is to make them, unless the machine has none left.
     pub(crate) fn start(file: &Arc<TheFile>, config: &SqliteConfig, writer: &Arc<Pool>) -> Self {
         let bell = Arc::<Bell>::default();
-        let keeper = || Keeper {
-            bell: Arc::clone(&bell),
-            file: Arc::clone(file),
-            config: config.clone(),
-            writer: Arc::clone(writer),
-            connection: None,
-        };
         let thread = match config.durability {
             Durability::Full => None,
             Durability::Normal => {
+                let keeper = Keeper {
+                    bell: Arc::clone(&bell),
+                    file: Arc::clone(file),
+                    config: config.clone(),
+                    writer: Arc::clone(writer),
+                    connection: None,
+                };
                 let builder = thread::Builder::new().name("milepost-checkpoints".to_owned());
-                let keeper = keeper();
                 builder.spawn(move || keeper.run()).ok()
             }
         };
@@ -106,7 +105,7 @@ impl Checkpoints {
 
 impl Bell {
     /// Whether the WAL has grown by so much that something is to be done about it.
-    fn is_due(&self, pages: usize) -> bool {
+    fn is_due(&self, pages: u64) -> bool {
         let seen = self.seen.load(Ordering::Relaxed);
         // Fewer than before: it has started anew since.
         let seen = if pages < seen { 0 } else { seen };
@@ -126,7 +125,7 @@ impl Bell {
     }
 
     /// Has the WAL start anew in the thread's stead.
-    fn start_wal_anew(&self, writer: &Connection, pages: usize) -> Result<(), StoreError> {
+    fn start_wal_anew(&self, writer: &Connection, pages: u64) -> Result<(), StoreError> {
         let _carrying = self.carrying();
         start_wal_anew(writer, pages)
     }
@@ -196,7 +195,7 @@ impl Keeper {
             Err(StoreError::new(StoreErrorKind::Busy, why))
         };
         match self.writer.take(Deadline::after(PATIENCE), none_is_open) {
-            Ok(_paused) => start_wal_anew(connection, wal.pages),
+            Ok(_paused) => start_wal_anew(connection, wal.pages()),
             Err(error) if error.is_busy() => Ok(()),
             Err(error) => Err(error),
         }
@@ -212,26 +211,40 @@ impl Keeper {
 }
 
 /// The WAL after a checkpoint.
-struct Wal {
-    pages: usize,
+pub(crate) struct Wal {
+    /// Whether the checkpoint went all the way that it was asked to go.
+    pub(crate) is_whole: bool,
+    /// How many pages it has; not known while somebody else makes a checkpoint.
+    pub(crate) pages: Option<u64>,
     /// How many of them are in the file.
-    carried_over: usize,
+    carried_over: u64,
 }
 
 impl Wal {
-    fn left(&self) -> usize {
-        self.pages.saturating_sub(self.carried_over)
+    /// After a checkpoint that others were in the way of.
+    pub(crate) const UNKNOWN: Wal = Wal {
+        is_whole: false,
+        pages: None,
+        carried_over: 0,
+    };
+
+    fn pages(&self) -> u64 {
+        self.pages.unwrap_or(0)
+    }
+
+    fn left(&self) -> u64 {
+        self.pages().saturating_sub(self.carried_over)
     }
 
     fn is_long(&self) -> bool {
-        self.pages >= LONG
+        self.pages() >= LONG
     }
 
     /// Whether it is worth while that writers stand still. Where much is left readers hold on to it, and writers would
     /// do so for nothing; but of a long one more is left by those who write while it is carried over.
     fn may_start_anew(&self) -> bool {
         let much = if self.is_long() {
-            self.pages / 2
+            self.pages() / 2
         } else {
             BUDGET
         };
@@ -243,36 +256,39 @@ impl Wal {
 fn checkpoint_on_commit(writer: &Connection, is_due: bool) -> Result<(), StoreError> {
     let wal = run(writer, sql::CHECKPOINT)?;
     if is_due && wal.is_long() && wal.may_start_anew() {
-        start_wal_anew(writer, wal.pages)?;
+        start_wal_anew(writer, wal.pages())?;
     }
     Ok(())
 }
 
 /// Carries over the rest, and waits until nobody reads from the WAL: then whoever writes next has it start anew.
 /// Nobody writes meanwhile, in any OS process. If it takes too long, it is left for the next time.
-fn start_wal_anew(connection: &Connection, pages: usize) -> Result<(), StoreError> {
+fn start_wal_anew(connection: &Connection, pages: u64) -> Result<(), StoreError> {
     let standing = if pages >= LONG {
         STANDING_WHEN_LONG
     } else {
         STANDING
     };
-    // SQLite itself waits: between two tries of ours others would write.
-    let wait = |standing| connection.busy_timeout(standing).map_err(store_error);
-    wait(standing)?;
-    let tried = run(connection, sql::RESTART);
-    wait(Duration::ZERO)?;
-    match tried {
+    // Not by tries of ours: between two of them others would write.
+    match waiting(connection, standing, || run(connection, sql::RESTART))? {
         Err(error) if !error.is_busy() => Err(error),
         Ok(_) | Err(_) => Ok(()),
     }
 }
 
-fn run(connection: &Connection, how: &str) -> Result<Wal, StoreError> {
-    let answer = connection.query_row(how, [], |row| Ok((row.get(1)?, row.get(2)?)));
-    let (pages, carried_over): (i64, i64) = answer.map_err(store_error)?;
-    let count = |pages: i64| usize::try_from(pages).unwrap_or(0);
-    Ok(Wal {
-        pages: count(pages),
-        carried_over: count(carried_over),
-    })
+/// Makes a checkpoint.
+pub(crate) fn run(connection: &Connection, how: &str) -> Result<Wal, StoreError> {
+    let answer = connection.query_row(how, [], |row| {
+        // SQLite says -1 of what it does not know.
+        let count = |column| {
+            row.get::<_, i64>(column)
+                .map(|pages| u64::try_from(pages).ok())
+        };
+        Ok(Wal {
+            is_whole: row.get::<_, i64>(0)? == 0,
+            pages: count(1)?,
+            carried_over: count(2)?.unwrap_or(0),
+        })
+    });
+    answer.map_err(store_error)
 }

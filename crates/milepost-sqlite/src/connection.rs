@@ -69,6 +69,20 @@ pub(crate) fn run(connection: &Connection, statement: &str) -> rusqlite::Result<
     connection.prepare_cached(statement)?.execute([]).map(drop)
 }
 
+/// Does `work` with SQLite itself waiting for others, which else is ours to do: see `Deadline::retry`.
+pub(crate) fn waiting<T>(
+    connection: &Connection,
+    patience: Duration,
+    work: impl FnOnce() -> T,
+) -> Result<T, StoreError> {
+    connection.busy_timeout(patience).map_err(store_error)?;
+    let done = work();
+    connection
+        .busy_timeout(Duration::ZERO)
+        .map_err(store_error)?;
+    Ok(done)
+}
+
 pub(crate) fn synchronous(durability: Durability) -> &'static str {
     match durability {
         Durability::Full => "FULL",

@@ -247,7 +247,7 @@ impl SqliteStore {
         Ok(value)
     }
 
-    /// After each commit, whatever it was of: else the WAL would grow unseen.
+    /// After each commit that others do not see to, whatever it was of: else the WAL would grow unseen.
     fn note_commit(&self, writer: &Connection) {
         if let Some(checkpoints) = &self.checkpoints {
             checkpoints.note(writer);
@@ -259,19 +259,30 @@ impl SqliteStore {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<()>,
     ) -> Result<(), StoreError> {
+        self.at_durability(Durability::Full, |writer, deadline| {
+            begin(writer, sql::BEGIN_WRITE, deadline)?;
+            work(writer).map_err(store_error)?;
+            run(writer, sql::COMMIT).map_err(store_error)?;
+            self.note_commit(writer);
+            Ok(())
+        })
+    }
+
+    /// Does `work` with the writer, whose commits are synced as this durability has it and not as the store's does.
+    fn at_durability(
+        &self,
+        durability: Durability,
+        work: impl FnOnce(&Connection, Deadline) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let deadline = self.deadline();
         let writer = self.writer(deadline)?;
-        let set_synchronous =
-            |durability| writer.pragma_update(None, "synchronous", synchronous(durability));
-        let commit = || {
-            set_synchronous(Durability::Full).map_err(store_error)?;
-            begin(&writer, sql::BEGIN_WRITE, deadline)?;
-            work(&writer).map_err(store_error)?;
-            run(&writer, sql::COMMIT).map_err(store_error)?;
-            self.note_commit(&writer);
-            set_synchronous(self.config.durability).map_err(store_error)
+        let set = |durability| {
+            let set = writer.pragma_update(None, "synchronous", synchronous(durability));
+            set.map_err(store_error)
         };
-        let outcome = commit();
+        let outcome = set(durability)
+            .and_then(|()| work(&writer, deadline))
+            .and_then(|()| set(self.config.durability));
         if outcome.is_err() {
             // Neither its transaction nor its level is known.
             writer.discard();

@@ -10,13 +10,12 @@
 //! made.
 
 use std::fs;
-use std::time::Duration;
 
 use milepost_core::{StoreError, StoreErrorKind, Wipe, WipeLevel};
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::config::{Durability, SqliteConfig};
-use crate::connection::{run, synchronous};
+use crate::connection::{run, waiting};
 use crate::error::{corrupt, store_error, unavailable};
 use crate::medium;
 use crate::path::beside;
@@ -94,8 +93,9 @@ impl SqliteStore {
     pub(crate) fn overwrite_within_budget(&self) -> Result<Wipe, StoreError> {
         let budget = Deadline::after(self.config().wipe_budget);
         // All that was erased before the call.
-        let wanted = self.read_transaction(Progress::read)?.erased;
-        if self.read_transaction(Progress::read)?.wiped >= wanted {
+        let progress = self.read_transaction(Progress::read)?;
+        let wanted = progress.erased;
+        if progress.wiped >= wanted {
             return Ok(Wipe::Done);
         }
         self.write_transaction(|connection| {
@@ -162,21 +162,10 @@ impl SqliteStore {
     /// Fills the WAL up to its end and not beyond, while nobody else of this OS process writes: or it would become
     /// longer with each wipe.
     fn fill_last_stretch(&self, length: u64) -> Result<(), StoreError> {
-        let deadline = self.deadline();
-        let writer = self.writer(deadline)?;
-        let set_synchronous = |durability| {
-            let set = writer.pragma_update(None, "synchronous", synchronous(durability));
-            set.map_err(store_error)
-        };
         // Zeros may be lost: the note that follows syncs them. So others wait for no more than one sync.
-        let filled = set_synchronous(Durability::Normal)
-            .and_then(|()| fill_up_to(&writer, length, deadline))
-            .and_then(|()| set_synchronous(self.config().durability));
-        if filled.is_err() {
-            // Neither its transaction nor its level is known.
-            writer.discard();
-        }
-        filled
+        self.at_durability(Durability::Normal, |writer, deadline| {
+            fill_up_to(writer, length, deadline)
+        })
     }
 
     /// Takes all rows of zeros away, at the beginning of the WAL if nobody reads from it.
@@ -200,10 +189,8 @@ impl SqliteStore {
         }
         let writer = self.writer(self.deadline())?;
         checkpoint(&writer, sql::CHECKPOINT)?;
-        writer.busy_timeout(READERS_LEAVE).map_err(store_error)?;
-        let restarted = checkpoint(&writer, sql::RESTART);
-        writer.busy_timeout(Duration::ZERO).map_err(store_error)?;
-        let Some(before) = restarted.map(|made| made.pages.filter(|_| made.is_whole))? else {
+        let restarted = waiting(&writer, READERS_LEAVE, || checkpoint(&writer, sql::RESTART))??;
+        let Some(before) = restarted.pages.filter(|_| restarted.is_whole) else {
             return Ok(None);
         };
         drop(writer);

@@ -7,12 +7,12 @@ use rusqlite::{Connection, hooks};
 
 thread_local! {
     /// How many pages the WAL had after the commit that this thread made last.
-    static PAGES: Cell<Option<usize>> = const { Cell::new(None) };
+    static PAGES: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
 /// How many pages the WAL has after the commit that this thread has just made, on a connection that was set to note it;
 /// none if that wrote nothing.
-pub(crate) fn take_pages() -> Option<usize> {
+pub(crate) fn take_pages() -> Option<u64> {
     PAGES.take()
 }
 
@@ -23,7 +23,7 @@ pub(crate) fn note_pages(writer: &mut Connection) {
 
 #[expect(clippy::unnecessary_wraps, reason = "a hook may fail")]
 fn note(pages: c_int) -> rusqlite::Result<()> {
-    PAGES.set(usize::try_from(pages).ok());
+    PAGES.set(u64::try_from(pages).ok());
     Ok(())
 }
 

@@ -19,8 +19,9 @@ use milepost_core::{StoreError, StoreErrorKind, Wipe, WipeLevel, limits};
 use rusqlite::{Connection, params};
 
 use crate::batch::note_erasure;
+use crate::checkpoints::{self, Wal};
 use crate::columns::micros;
-use crate::connection::run;
+use crate::connection::{run, waiting};
 use crate::error::{Busy, corrupt, store_error};
 use crate::pool::Deadline;
 use crate::rows::Table;
@@ -196,9 +197,9 @@ impl SqliteStore {
         let writer = self.writer(deadline)?;
         // Without the write lock, and without waiting: what is left for the cut is little.
         checkpoint(&writer, sql::CHECKPOINT)?;
-        writer.busy_timeout(READERS_LEAVE).map_err(store_error)?;
-        let cut = checkpoint(&writer, sql::TRUNCATE);
-        writer.busy_timeout(Duration::ZERO).map_err(store_error)?;
+        let cut = waiting(&writer, READERS_LEAVE, || {
+            checkpoint(&writer, sql::TRUNCATE)
+        })?;
         if !cut?.is_whole {
             return Ok(false);
         }
@@ -239,28 +240,11 @@ fn keeps_free_pages(connection: &Connection) -> Result<bool, StoreError> {
     Ok(mode.map_err(store_error)? == 0 && free_pages(connection)? > 0)
 }
 
-/// How far a checkpoint went.
-pub(crate) struct Checkpoint {
-    /// Whether all of the WAL is in the file.
-    pub(crate) is_whole: bool,
-    /// How many pages the WAL has; not known while somebody else makes a checkpoint.
-    pub(crate) pages: Option<u64>,
-}
-
-pub(crate) fn checkpoint(connection: &Connection, how: &str) -> Result<Checkpoint, StoreError> {
-    let answer = connection.query_row(how, [], |row| {
-        Ok(Checkpoint {
-            is_whole: row.get::<_, i64>(0)? == 0,
-            // SQLite says -1 of what it does not know.
-            pages: u64::try_from(row.get::<_, i64>(1)?).ok(),
-        })
-    });
-    match answer {
-        Err(error) if error.is_busy() => Ok(Checkpoint {
-            is_whole: false,
-            pages: None,
-        }),
-        answer => answer.map_err(store_error),
+/// Makes a checkpoint as far as nobody else is in the way.
+pub(crate) fn checkpoint(connection: &Connection, how: &str) -> Result<Wal, StoreError> {
+    match checkpoints::run(connection, how) {
+        Err(error) if error.is_busy() => Ok(Wal::UNKNOWN),
+        outcome => outcome,
     }
 }
 
