@@ -101,31 +101,86 @@ pub fn ensure(holds: bool, how: impl FnOnce() -> String) -> Result<(), Broken> {
     if holds { Ok(()) } else { Err(Broken(how())) }
 }
 
-/// Tries `count` of a law, for 20 seconds at most: what `./test` does. `MILEPOST_SEED` tries others.
+/// The first seed: 1, unless `MILEPOST_SEED` says otherwise.
+///
+/// # Panics
+///
+/// If that is no number.
+#[must_use]
+pub fn first_seed() -> u64 {
+    std::env::var("MILEPOST_SEED").map_or(1, |seed| seed.parse().expect("a number"))
+}
+
+/// Tries `count` of a law, for 20 seconds at most: what `./test` does.
 ///
 /// # Panics
 ///
 /// If the law is broken, or nothing was tried.
 pub fn briefly(law: &Law, count: u64) {
-    let scratch = tempfile::tempdir().expect("there is room for a directory");
-    let seed = std::env::var("MILEPOST_SEED").map_or(1, |seed| seed.parse().expect("a number"));
-    let shard = Shard {
-        seed,
-        count,
-        until: Some(Instant::now() + BRIEFLY),
-        scratch: scratch.path(),
-    };
-    match (law.run)(&shard) {
+    let seed = first_seed();
+    match in_scratch(seed, count, Some(Instant::now() + BRIEFLY), law.run) {
         Ok(Done::Tried(0)) => panic!("{}: nothing was tried", law.name),
         Ok(Done::Tried(done)) => println!("{}: {done} {}", law.name, law.unit),
-        Ok(Done::Skipped(why)) => say_skipped(law, &why),
+        Ok(Done::Skipped(why)) => say_skipped(law.name, &why),
         Err(how) => panic!("{} (seed {seed}): {how}", law.name),
     }
 }
 
-/// What a test prints is not seen if it passes, so it also goes into the file that `MILEPOST_SKIPPED` names.
-fn say_skipped(law: &Law, why: &str) {
-    let line = format!("SKIPPED {}: {why}", law.name);
+/// Tries `count` of a law in which something is broken; how it says so.
+///
+/// # Panics
+///
+/// If it is not noticed.
+pub fn broken(count: u64, run: impl FnOnce(&Shard<'_>) -> Result<Done, Broken>) -> String {
+    match in_scratch(1, count, None, run) {
+        Ok(done) => panic!("it is not noticed: {done:?}"),
+        Err(how) => how.to_string(),
+    }
+}
+
+/// As [`broken`]; none, and that is said, where what has this name cannot be tried.
+///
+/// # Panics
+///
+/// If it is not noticed.
+pub fn broken_if_tried(
+    name: &str,
+    count: u64,
+    run: impl FnOnce(&Shard<'_>) -> Result<Done, Broken>,
+) -> Option<String> {
+    match in_scratch(1, count, None, run) {
+        Ok(Done::Skipped(why)) => {
+            say_skipped(name, &why);
+            None
+        }
+        Ok(done) => panic!("{name} is not noticed: {done:?}"),
+        Err(how) => Some(how.to_string()),
+    }
+}
+
+fn in_scratch<T>(
+    seed: u64,
+    count: u64,
+    until: Option<Instant>,
+    run: impl FnOnce(&Shard<'_>) -> T,
+) -> T {
+    let scratch = tempfile::tempdir().expect("there is room for a directory");
+    run(&Shard {
+        seed,
+        count,
+        until,
+        scratch: scratch.path(),
+    })
+}
+
+/// Says what is skipped, and why. What a test prints is not seen if it passes, so it also goes into the file that
+/// `MILEPOST_SKIPPED` names.
+///
+/// # Panics
+///
+/// If it cannot be said there.
+pub fn say_skipped(name: &str, why: &str) {
+    let line = format!("SKIPPED {name}: {why}");
     println!("{line}");
     if let Some(path) = std::env::var_os("MILEPOST_SKIPPED") {
         let file = OpenOptions::new().create(true).append(true).open(path);

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use milepost::{SqliteStore, StatusStore};
-use milepost_tests::law::{Done, Shard, briefly};
+use milepost_tests::law::{briefly, broken, broken_if_tried, say_skipped};
 use milepost_tests::laws::crash::known::{Doings, Held, Survives};
 use milepost_tests::laws::crash::pipe::{Line, Task};
 use milepost_tests::laws::crash::plan::{Plan, Step};
@@ -19,16 +19,6 @@ fn what_was_acknowledged_survives_kill_9() {
 fn what_was_acknowledged_survives_a_power_cut_as_far_as_is_promised() {
     let _disk = DISK.lock().unwrap_or_else(PoisonError::into_inner);
     briefly(&CUTS, 30);
-}
-
-/// So many tries of a law with something done wrong.
-fn shard(count: u64, scratch: &tempfile::TempDir) -> Shard<'_> {
-    Shard {
-        seed: 1,
-        count,
-        until: None,
-        scratch: scratch.path(),
-    }
 }
 
 /// How the laws say that something acknowledged is gone, or something erased is back.
@@ -55,17 +45,13 @@ fn tells_of(words: &[&str], how: &str) -> bool {
 
 #[test]
 fn a_writer_that_acknowledges_before_it_writes_is_caught_by_a_kill() {
-    let scratch = tempfile::tempdir().expect("there is room for a directory");
-    let outcome = kills_with(&shard(40, &scratch), Sabotage::Boasting);
-    let how = outcome.expect_err("it lies").to_string();
+    let how = broken(40, |shard| kills_with(shard, Sabotage::Boasting));
     assert!(tells_of(&LOSS, &how), "{how}");
 }
 
 #[test]
 fn a_writer_that_is_left_without_the_lock_is_noticed() {
-    let scratch = tempfile::tempdir().expect("there is room for a directory");
-    let outcome = kills_with(&shard(20, &scratch), Sabotage::Hogging);
-    let how = outcome.expect_err("somebody waits").to_string();
+    let how = broken(20, |shard| kills_with(shard, Sabotage::Hogging));
     assert!(how.contains("within 5 s") || how.contains("busy"), "{how}");
 }
 
@@ -75,15 +61,9 @@ static DISK: Mutex<()> = Mutex::new(());
 /// How power cuts show that something is done wrong. None where none can be tried.
 fn broken_by_cuts(count: u64, sabotage: Sabotage) -> Option<String> {
     let _disk = DISK.lock().unwrap_or_else(PoisonError::into_inner);
-    let scratch = tempfile::tempdir().expect("there is room for a directory");
-    match cuts_with(&shard(count, &scratch), sabotage) {
-        Ok(Done::Skipped(why)) => {
-            println!("{sabotage:?}: SKIPPED, {why}");
-            None
-        }
-        Ok(done) => panic!("not noticed: {done:?}"),
-        Err(how) => Some(how.to_string()),
-    }
+    broken_if_tried(&format!("{sabotage:?}"), count, |shard| {
+        cuts_with(shard, sabotage)
+    })
 }
 
 /// A kill cannot tell: what the kernel holds is not lost with the process.
@@ -100,7 +80,7 @@ fn a_disk_that_does_not_sync_is_caught_by_a_power_cut_at_the_lower_level_too() {
         .args(["--output=/dev/null", "true"])
         .status();
     if !strace.is_ok_and(|status| status.success()) {
-        println!("LyingDisk: SKIPPED, strace is not there or may not trace");
+        say_skipped("LyingDisk", "strace is not there or may not trace");
     } else if let Some(how) = broken_by_cuts(60, Sabotage::LyingDisk) {
         assert!(tells_of(&LOSS, &how) || tells_of(&DAMAGE, &how), "{how}");
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use milepost::Tracker;
-use milepost_tests::law::{Broken, Done, Law, Shard, briefly};
+use milepost_tests::law::{Broken, Done, Law, Shard, briefly, broken_if_tried};
 use milepost_tests::laws::erase::{
     Bounds, ERASED, MEDIA, WIPE_CUTS, WIPE_WAITS, WIPES_KILLED, erased, media, wipe_cuts,
     wipe_waits, wipes_killed,
@@ -34,23 +34,9 @@ fn nothing_is_left_on_the_disk() {
     briefly(&MEDIA, 2);
 }
 
-/// Runs a law that something is wrong with; says how that shows. None where it cannot be tried.
-fn broken(law: &Law, run: impl Fn(&Shard<'_>) -> Result<Done, Broken>) -> Option<String> {
-    let scratch = tempfile::tempdir().expect("there is room for a directory");
-    let shard = Shard {
-        seed: 1,
-        count: 3,
-        until: None,
-        scratch: scratch.path(),
-    };
-    match run(&shard) {
-        Ok(Done::Skipped(why)) => {
-            println!("{}: SKIPPED, {why}", law.name);
-            None
-        }
-        Ok(done) => panic!("{} does not see it: {done:?}", law.name),
-        Err(how) => Some(how.to_string()),
-    }
+/// How a law that something is wrong with shows it. None where it cannot be tried.
+fn broken(law: &Law, run: impl FnOnce(&Shard<'_>) -> Result<Done, Broken>) -> Option<String> {
+    broken_if_tried(law.name, 3, run)
 }
 
 /// What is left then is in the gaps of pages that were split.

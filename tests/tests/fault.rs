@@ -4,12 +4,9 @@
 
 use std::sync::Arc;
 
-use milepost::chrono::{DateTime, Utc};
-use milepost::{
-    Counts, Filter, Found, Listing, Op, Process, RequestId, SqliteStore, StatusStore, StoreError,
-    StoreErrorKind, Verdict, Wipe, WipeLevel,
-};
-use milepost_tests::law::{Shard, briefly};
+use milepost::{Op, SqliteStore, StatusStore, StoreError, StoreErrorKind, Verdict};
+use milepost_tests::bent::{Bend, Bent};
+use milepost_tests::law::{briefly, broken};
 use milepost_tests::laws::fault;
 
 #[test]
@@ -32,51 +29,27 @@ fn a_full_disk_loses_nothing_and_is_worked_off_once_there_is_room() {
     briefly(&fault::FULL_DISK, 10);
 }
 
-/// A store that does something else than the SQLite store when it writes.
+/// The SQLite store, writing in another way.
 #[derive(Debug)]
-struct Bent {
+struct Writes {
     store: SqliteStore,
     write: fn(&SqliteStore, &[Op]) -> Result<Vec<Verdict>, StoreError>,
 }
 
-impl StatusStore for Bent {
+impl Bend for Writes {
+    fn store(&self) -> &dyn StatusStore {
+        &self.store
+    }
+
     fn write(&self, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
         (self.write)(&self.store, ops)
-    }
-
-    fn read(&self, id: RequestId) -> Result<Option<Arc<Process>>, StoreError> {
-        self.store.read(id)
-    }
-
-    fn list(&self, listing: &Listing) -> Result<Found, StoreError> {
-        self.store.list(listing)
-    }
-
-    fn count(&self, filter: &Filter) -> Result<Counts, StoreError> {
-        self.store.count(filter)
-    }
-
-    fn purge(&self, expired_by: DateTime<Utc>, limit: usize) -> Result<usize, StoreError> {
-        self.store.purge(expired_by, limit)
-    }
-
-    fn wipe(&self, level: WipeLevel) -> Result<Wipe, StoreError> {
-        self.store.wipe(level)
     }
 }
 
 /// How the law of faults is broken by such a store.
 #[track_caller]
 fn broken_by(wrap: fault::Wrap) -> String {
-    let scratch = tempfile::tempdir().expect("a directory");
-    let shard = Shard {
-        seed: 1,
-        count: 2_000,
-        until: None,
-        scratch: scratch.path(),
-    };
-    let tried = fault::try_faults(&shard, &fault::SHORT, wrap);
-    tried.expect_err("the law is broken").to_string()
+    broken(2_000, |shard| fault::try_faults(shard, &fault::SHORT, wrap))
 }
 
 /// A failed commit is taken for one that went well.
@@ -93,7 +66,7 @@ fn a_swallowed_error_of_a_commit_breaks_the_law() {
             answer => answer,
         }
     }
-    let how = broken_by(|store| Arc::new(Bent { store, write }));
+    let how = broken_by(|store| Arc::new(Bent(Writes { store, write })));
     assert!(
         how.contains("not what it answered") || how.contains("after a crash"),
         "{how}"
@@ -109,7 +82,7 @@ fn a_plain_error_where_the_outcome_is_unknown_breaks_the_law() {
             _ => error,
         })
     }
-    let how = broken_by(|store| Arc::new(Bent { store, write }));
+    let how = broken_by(|store| Arc::new(Bent(Writes { store, write })));
     assert!(how.contains("wrong kind"), "{how}");
 }
 
@@ -120,7 +93,7 @@ fn a_batch_that_is_applied_twice_breaks_the_law() {
         let answer = store.write(ops)?;
         store.write(ops).map(|_| answer)
     }
-    let how = broken_by(|store| Arc::new(Bent { store, write }));
+    let how = broken_by(|store| Arc::new(Bent(Writes { store, write })));
     assert!(how.contains("it answered"), "{how}");
 }
 
@@ -133,6 +106,6 @@ fn an_error_of_the_wrong_kind_breaks_the_law() {
             _ => error,
         })
     }
-    let how = broken_by(|store| Arc::new(Bent { store, write }));
+    let how = broken_by(|store| Arc::new(Bent(Writes { store, write })));
     assert!(how.contains("wrong kind"), "{how}");
 }

@@ -7,25 +7,13 @@ use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
 use milepost::{
-    Counts, Filter, Found, Listing, MemoryStore, Op, Process, RequestId, SqliteConfig, SqliteStore,
-    StatusStore, StoreError, Term, Verdict, Wipe, WipeLevel,
+    Found, Listing, MemoryStore, Op, Process, RequestId, SqliteConfig, SqliteStore, StatusStore,
+    StoreError, Term, Verdict,
 };
-use milepost_tests::law::{Broken, Done, Shard, briefly};
+use milepost_tests::bent::{Bend, Bent};
+use milepost_tests::law::{Broken, briefly, broken};
 use milepost_tests::laws::hostile::decoders::{self, Codec, DECODERS, TARGETS, Target};
 use milepost_tests::laws::hostile::{clocks, corpus, lawful, lives, mutants, names, texts};
-
-/// Tries `count` of a law in which something is broken; how it says so.
-fn broken(count: u64, run: impl FnOnce(&Shard<'_>) -> Result<Done, Broken>) -> String {
-    let scratch = tempfile::tempdir().expect("there is room for a directory");
-    let shard = Shard {
-        seed: 1,
-        count,
-        until: None,
-        scratch: scratch.path(),
-    };
-    let outcome = run(&shard);
-    outcome.expect_err("the law finds it").to_string()
-}
 
 #[test]
 fn decoders_refuse_or_take_for_what_is_lawful() {
@@ -185,12 +173,12 @@ enum Fault {
 
 impl Wrong {
     fn over(store: impl StatusStore, fault: Fault) -> Arc<dyn StatusStore> {
-        Arc::new(Wrong {
+        Arc::new(Bent(Wrong {
             store: Arc::new(store),
             fault,
             newest: AtomicI64::new(i64::MIN),
             first: OnceLock::new(),
-        })
+        }))
     }
 
     fn see(&self, time: DateTime<Utc>) {
@@ -214,7 +202,11 @@ fn is_like(text: &str, pattern: &str) -> bool {
         })
 }
 
-impl StatusStore for Wrong {
+impl Bend for Wrong {
+    fn store(&self) -> &dyn StatusStore {
+        &*self.store
+    }
+
     fn write(&self, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
         for op in ops {
             self.see(op.at);
@@ -251,18 +243,6 @@ impl StatusStore for Wrong {
             .items
             .retain(|process| is_like(process.file().name(), &pattern));
         Ok(found)
-    }
-
-    fn count(&self, filter: &Filter) -> Result<Counts, StoreError> {
-        self.store.count(filter)
-    }
-
-    fn purge(&self, expired_by: DateTime<Utc>, limit: usize) -> Result<usize, StoreError> {
-        self.store.purge(expired_by, limit)
-    }
-
-    fn wipe(&self, level: WipeLevel) -> Result<Wipe, StoreError> {
-        self.store.wipe(level)
     }
 }
 

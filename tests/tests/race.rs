@@ -1,25 +1,10 @@
 //! The laws of rivals, briefly, and what breaks them.
 
-use milepost_tests::law::{Broken, Done, Shard, briefly};
+use milepost_tests::law::{briefly, broken};
 use milepost_tests::laws::race::{
     FORKS, RIVALS, WAL_SIZE_FULL, WAL_SIZE_NORMAL, forks, rivals, wal_size,
 };
 use milepost_tests::race::faulty::Fault;
-
-/// How a law is broken by this.
-fn broken(count: u64, run: impl Fn(&Shard<'_>) -> Result<Done, Broken>) -> String {
-    let scratch = tempfile::tempdir().expect("there is room for a directory");
-    let shard = Shard {
-        seed: 1,
-        count,
-        until: None,
-        scratch: scratch.path(),
-    };
-    match run(&shard) {
-        Ok(done) => panic!("it was not noticed: {done:?}"),
-        Err(how) => how.to_string(),
-    }
-}
 
 #[test]
 fn nothing_is_lost_between_rivals_and_each_history_is_linearizable() {

@@ -15,7 +15,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use milepost::{Clock, SystemClock};
-use milepost_tests::law::{Done, Law, Shard};
+use milepost_tests::law::{Done, Law, Shard, first_seed};
 use milepost_tests::laws;
 
 const HEADER: &str = "law,shard,seed,unit,asked,completed,seconds,commit,verdict";
@@ -35,7 +35,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             |name: &String| laws::named(name).ok_or(format!("no law is named {name}: see --list"));
         arguments.iter().map(named).collect::<Result<Vec<_>, _>>()?
     };
-    let seed = std::env::var("MILEPOST_SEED").map_or(Ok(1), |seed| seed.parse())?;
+    let seed = first_seed();
     let results = Results::open()?;
     let mut held = true;
     for law in chosen {
@@ -68,7 +68,7 @@ impl Results {
                 let lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
                 shown.extend(lines.filter_map(|cells| match cells.as_slice() {
                     [law, _, seed, _, asked, completed, _, of, "held"]
-                        if asked == completed && is_same_code(of, &commit) =>
+                        if asked == completed && is_same_code(&[of, &commit]) =>
                     {
                         Some(((*law).to_owned(), seed.parse().ok()?))
                     }
@@ -152,15 +152,7 @@ impl Results {
 /// The commit that is checked out, marked if the code differs from it.
 fn commit() -> String {
     let commit = git(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|| "unknown".to_owned());
-    let is_clean = git(&[
-        "diff",
-        "--quiet",
-        "HEAD",
-        "--",
-        "crates/*/src/*",
-        "tests/src",
-    ])
-    .is_some();
+    let is_clean = is_same_code(&["HEAD"]);
     if is_clean {
         commit
     } else {
@@ -168,18 +160,10 @@ fn commit() -> String {
     }
 }
 
-/// Whether nothing that a law is about has changed between two commits.
-fn is_same_code(one: &str, other: &str) -> bool {
-    git(&[
-        "diff",
-        "--quiet",
-        one,
-        other,
-        "--",
-        "crates/*/src/*",
-        "tests/src",
-    ])
-    .is_some()
+/// Whether nothing that a law is about differs between two commits, or one and what is checked out.
+fn is_same_code(commits: &[&str]) -> bool {
+    let code = ["--", "crates/*/src/*", "tests/src"];
+    git(&[&["diff", "--quiet"], commits, &code].concat()).is_some()
 }
 
 /// What git prints, if it succeeds.

@@ -79,7 +79,7 @@ fn call(file: &str, rest: &[&str]) -> Outcome<()> {
         durability: durability(level)?,
         ..SqliteConfig::new(file)
     })?;
-    let tracker = Tracker::new(Faulty::new(store, fault.parse()?));
+    let tracker = Tracker::new(Faulty::over(store, fault.parse()?));
     get_ready()?;
     let over = AtomicBool::new(false);
     let histories = thread::scope(|scope| {

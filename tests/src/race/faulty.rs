@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use milepost::{
-    Change, Counts, Filter, Found, Listing, Op, Process, RequestId, SqliteStore, StatusStore,
-    StoreError, StoreErrorKind, Verdict, Wipe, WipeLevel,
+    Change, Op, Process, RequestId, SqliteStore, StatusStore, StoreError, StoreErrorKind, Verdict,
 };
+
+use crate::bent::{Bend, Bent};
 
 /// How it is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,13 +69,13 @@ pub struct Faulty {
 impl Faulty {
     /// The store, wrong in this way.
     #[must_use]
-    pub fn new(store: SqliteStore, fault: Fault) -> Self {
-        Faulty {
+    pub fn over(store: SqliteStore, fault: Fault) -> Bent<Self> {
+        Bent(Faulty {
             store,
             fault,
             calls: AtomicU64::new(0),
             remembered: Mutex::default(),
-        }
+        })
     }
 
     /// Answers for a change without making it, if one would be made.
@@ -97,7 +98,11 @@ impl Faulty {
     }
 }
 
-impl StatusStore for Faulty {
+impl Bend for Faulty {
+    fn store(&self) -> &dyn StatusStore {
+        &self.store
+    }
+
     fn write(&self, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
         if matches!(self.fault, Fault::Drops | Fault::Hasty) && is_progress(ops) {
             let is_wrong = self.calls.fetch_add(1, Ordering::Relaxed) == WRONG;
@@ -122,26 +127,6 @@ impl StatusStore for Faulty {
         } else {
             now
         })
-    }
-
-    fn list(&self, listing: &Listing) -> Result<Found, StoreError> {
-        self.store.list(listing)
-    }
-
-    fn count(&self, filter: &Filter) -> Result<Counts, StoreError> {
-        self.store.count(filter)
-    }
-
-    fn purge(
-        &self,
-        expired_by: chrono::DateTime<chrono::Utc>,
-        limit: usize,
-    ) -> Result<usize, StoreError> {
-        self.store.purge(expired_by, limit)
-    }
-
-    fn wipe(&self, level: WipeLevel) -> Result<Wipe, StoreError> {
-        self.store.wipe(level)
     }
 }
 
