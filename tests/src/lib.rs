@@ -8,6 +8,7 @@
 //! The programs in the project's documents are run from here too, as doctests.
 
 pub mod bent;
+pub mod disk;
 pub mod law;
 pub mod laws;
 pub mod race;

@@ -1,42 +1,17 @@
 //! A child of `fork` drops what it has inherited, and harms neither itself nor its parent.
 #![cfg(unix)]
 
+#[path = "common/child.rs"]
+mod child;
 mod common;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use fork::Fork;
 use milepost_core::{Progress, SystemClock, Tracker};
 
+use child::ends_well_in_a_child;
 use common::store::MapStore;
 use common::{chain, new};
-
-/// Whether what is done in a child ends well, and within 20 s.
-fn ends_well_in_a_child(work: impl FnOnce()) -> bool {
-    match fork::fork().expect("there is room for a child") {
-        Fork::Child => {
-            let ended = catch_unwind(AssertUnwindSafe(work));
-            std::process::exit(i32::from(ended.is_err()));
-        }
-        Fork::Parent(child) => {
-            let began = Instant::now();
-            loop {
-                if let Some(status) = fork::waitpid_nohang(child).expect("it is a child") {
-                    return status == 0;
-                }
-                if began.elapsed() > Duration::from_secs(20) {
-                    let mut kill = std::process::Command::new("kill");
-                    let killed = kill.args(["-9", &child.to_string()]).status();
-                    assert!(killed.is_ok_and(|status| status.success()));
-                    fork::waitpid(child).expect("it is a child");
-                    return false;
-                }
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        }
-    }
-}
 
 /// Threads that the tracker had started do not run in a child of `fork`. Dropping the tracker there once waited for
 /// them, and panicked; the same holds of the guard of tending.

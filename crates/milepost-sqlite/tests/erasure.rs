@@ -5,7 +5,7 @@ mod common;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Place, begin, foreign_connection, pipeline};
+use common::{Place, begin, foreign_connection, pipeline, root_page};
 use milepost_core::{
     Failure, NewProcess, OverallStatus, Progress, Query, RequestId, Tracker, Update, Wipe,
 };
@@ -376,13 +376,7 @@ fn rows_out_of_order_make_a_wipe_corrupt_and_not_endless() {
         begin(&tracker, &format!("neighbour-{n}"));
     }
     drop(tracker);
-    let root = foreign_connection(&place.path())
-        .query_row(
-            "SELECT rootpage FROM sqlite_schema WHERE name = 'process_a'",
-            [],
-            |row| row.get::<_, u32>(0),
-        )
-        .expect("a root page");
+    let root = root_page(&place);
     let mut bytes = std::fs::read(place.path()).expect("nobody has it open");
     let page = &mut bytes[(root as usize - 1) * 4096..][..4096];
     // A leaf's first cell: its size in two bytes, then its key, which is 1.

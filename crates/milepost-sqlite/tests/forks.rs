@@ -1,44 +1,19 @@
 //! A store and a child of `fork`: SQLite's locks belong to the OS process that took them.
 #![cfg(unix)]
 
+#[path = "../../milepost-core/tests/common/child.rs"]
+mod child;
 mod common;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use child::ends_well_in_a_child;
 use common::{Place, begin, foreign_connection};
-use fork::Fork;
 use milepost_core::{
     Progress, Query, StatusStore, StoreError, StoreErrorKind, TrackError, Tracker,
 };
 use milepost_sqlite::{SqliteConfig, SqliteStore};
-
-/// Whether what is done in a child ends well, and within 20 s.
-fn ends_well_in_a_child(work: impl FnOnce()) -> bool {
-    match fork::fork().expect("there is room for a child") {
-        Fork::Child => {
-            let ended = catch_unwind(AssertUnwindSafe(work));
-            std::process::exit(i32::from(ended.is_err()));
-        }
-        Fork::Parent(child) => {
-            let began = Instant::now();
-            loop {
-                if let Some(status) = fork::waitpid_nohang(child).expect("it is a child") {
-                    return status == 0;
-                }
-                if began.elapsed() > Duration::from_secs(20) {
-                    let mut kill = std::process::Command::new("kill");
-                    let killed = kill.args(["-9", &child.to_string()]).status();
-                    assert!(killed.is_ok_and(|status| status.success()));
-                    fork::waitpid(child).expect("it is a child");
-                    return false;
-                }
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        }
-    }
-}
 
 fn is_unavailable<T>(answer: Result<T, StoreError>) -> bool {
     answer.is_err_and(|error| error.kind() == StoreErrorKind::Unavailable)

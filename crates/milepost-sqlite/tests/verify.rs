@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{Place, begin, foreign_connection};
+use common::{Place, begin, foreign_connection, root_page};
 use milepost_core::{NewProcess, StoreErrorKind, Tracker};
 use milepost_sqlite::{Encoding, Mark, PagePart, SqliteStore, Trace, Traces, verify_erased};
 use uuid::Uuid;
@@ -169,13 +169,7 @@ fn what_a_page_keeps_in_its_gap_is_found_and_told_from_a_row() {
     let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
     begin(&tracker, "in-a-row.pdf");
     drop(tracker);
-    let root = foreign_connection(&place.path())
-        .query_row(
-            "SELECT rootpage FROM sqlite_schema WHERE name = 'process_a'",
-            [],
-            |row| row.get::<_, u32>(0),
-        )
-        .expect("a root page");
+    let root = root_page(&place);
     let mut bytes = fs::read(place.path()).expect("nobody has it open");
     let at = (root as usize - 1) * 4096 + 100;
     bytes[at..at + TEXT.len()].copy_from_slice(TEXT.as_bytes());

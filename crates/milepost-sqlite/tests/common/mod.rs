@@ -55,6 +55,14 @@ pub(crate) fn foreign_connection(path: &Path) -> rusqlite::Connection {
     rusqlite::Connection::open(path).expect("SQLite opens it")
 }
 
+/// The number of the page at which the table of new processes begins.
+pub(crate) fn root_page(place: &Place) -> u32 {
+    let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'process_a'";
+    foreign_connection(&place.path())
+        .query_row(root, [], |row| row.get(0))
+        .expect("a root page")
+}
+
 /// A disk of a given size, until it is dropped.
 pub(crate) struct SmallDisk<'p>(&'p Path);
 

@@ -6,12 +6,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::Duration;
 
 use fastrand::Rng;
 
+use crate::disk::{mount, run, shut_down, unmount};
 use crate::law::{Broken, ensure};
 
 /// How large the inner disk is, in MiB. The outer one must have room for it.
@@ -144,24 +142,19 @@ impl Disk {
 
     /// Cuts the power.
     pub(super) fn cut(&self, cut: Cut, random: &mut Rng) -> Result<(), Broken> {
-        let shut_down = |file_system: PathBuf, how: &str| {
-            run("xfs_io", |xfs_io| {
-                xfs_io.args(["-x", "-c", how]).arg(file_system)
-            })
-        };
         if cut.in_disorder {
             for file in self.files()? {
                 write_some(&file, random)?;
             }
         }
         match cut.what {
-            What::FileSystem => shut_down(self.inner(), "shutdown"),
-            What::FileSystemAfterJournal => shut_down(self.inner(), "shutdown -f"),
+            What::FileSystem => shut_down(&self.inner(), "shutdown"),
+            What::FileSystemAfterJournal => shut_down(&self.inner(), "shutdown -f"),
             What::Disk => {
                 if cut.in_disorder {
                     write_some(&self.inner_image(), random)?;
                 }
-                shut_down(self.outer(), "shutdown")
+                shut_down(&self.outer(), "shutdown")
             }
         }
     }
@@ -205,37 +198,5 @@ fn write_some(file: &Path, random: &mut Rng) -> Result<(), Broken> {
     written.or_else(|broken| {
         let is_gone = broken.to_string().contains("No such file or directory");
         ensure(is_gone, || broken.to_string())
-    })
-}
-
-fn mount(image: &Path, directory: &Path) -> Result<(), Broken> {
-    run("mount", |mount| {
-        mount.args(["-o", "loop"]).arg(image).arg(directory)
-    })
-}
-
-fn unmount(directory: &Path) -> Result<(), Broken> {
-    let mut tries = 0;
-    loop {
-        let unmounted = run("umount", |umount| umount.arg(directory));
-        // The kernel may still be closing the files of those who were killed.
-        if unmounted.is_ok() || tries == 100 {
-            return unmounted;
-        }
-        tries += 1;
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// Runs a program of the system; what it complains of is the error.
-fn run(program: &str, arguments: impl FnOnce(&mut Command) -> &mut Command) -> Result<(), Broken> {
-    let mut command = Command::new(program);
-    arguments(&mut command).stdin(Stdio::null());
-    let output = command
-        .output()
-        .map_err(|error| Broken::new(format!("{program}: {error}")))?;
-    ensure(output.status.success(), || {
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        format!("{program}: {}", complaint.trim())
     })
 }

@@ -1,16 +1,16 @@
 //! A power cut does not bring back what was wiped.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use milepost::{Durability, WipeLevel};
 
 use super::erased::nothing_is_left;
-use super::kills::open;
+use super::kills::{Wiper, open};
 use super::{populate, write_list};
-use crate::law::{Broken, Done, Law, Shard, ensure, program};
+use crate::disk::{self, run};
+use crate::law::{Broken, Done, Law, Shard, ensure};
 
 /// The power is cut after a wipe was done.
 pub static WIPE_CUTS: Law = Law {
@@ -28,16 +28,16 @@ pub fn wipe_cuts(shard: &Shard<'_>, how: &str) -> Result<Done, Broken> {
         Ok(disk) => disk,
         Err(why) => return Ok(Done::Skipped(why)),
     };
+    if run("xfs_io", |xfs_io| xfs_io.arg("-V")).is_err() {
+        return Ok(Done::Skipped(
+            "xfs_io (package xfsprogs) is not installed".to_owned(),
+        ));
+    }
     let list = shard.scratch.join("list");
     let mut cuts = 0;
     while shard.goes_on(cuts) {
         let mut random = shard.random(cuts);
         let mounted = disk.mount()?;
-        if !mounted.can_be_cut() {
-            return Ok(Done::Skipped(
-                "xfs_io (package xfsprogs) is not installed".to_owned(),
-            ));
-        }
         let file = mounted.path().join(format!("store-{cuts}/status.db"));
         std::fs::create_dir(file.parent().expect("it is in one"))?;
         let level = [WipeLevel::Files, WipeLevel::Media][random.usize(..2)];
@@ -46,31 +46,15 @@ pub fn wipe_cuts(shard: &Shard<'_>, how: &str) -> Result<Done, Broken> {
             populate(&tracker, &mut random, 100)?
         };
         // So that what is to go is on the disk.
-        run(Command::new("sync").arg("-f").arg(&file))?;
+        run("sync", |sync| sync.arg("-f").arg(&file))?;
         write_list(&list, &all)?;
-        let level_name = if level == WipeLevel::Media {
-            "media"
-        } else {
-            "files"
-        };
-        let mut child = program("erase")
-            .arg("wipe")
-            .args([&file, &list])
-            .args([level_name, how])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        let mut wiper = Wiper::start([&file, &list], level, how, Stdio::null())?;
         for expected in ["erased", "done"] {
-            let line = lines.next().transpose()?;
-            ensure(line.as_deref() == Some(expected), || {
-                format!("the child said {line:?}")
-            })?;
+            wiper.says(expected)?;
         }
         std::thread::sleep(Duration::from_micros(random.u64(..20_000)));
         mounted.cut()?;
-        child.kill()?;
-        child.wait()?;
+        wiper.kill()?;
         drop(mounted);
         let mounted = disk.mount()?;
         nothing_is_left(&file, &all)?;
@@ -107,7 +91,7 @@ impl Disk {
             std::fs::File::create(&disk.image)?.set_len(mebibytes * 1024 * 1024)
         };
         make().map_err(|error| error.to_string())?;
-        run(Command::new("mkfs.ext4").arg("-q").arg(&disk.image))
+        run("mkfs.ext4", |mkfs| mkfs.arg("-q").arg(&disk.image))
             .map_err(|_| "mkfs.ext4 (package e2fsprogs) does not run here".to_owned())?;
         let tried = disk.mount().map(drop);
         tried.map_err(|_| "nothing may be mounted here".to_owned())?;
@@ -115,9 +99,7 @@ impl Disk {
     }
 
     pub(super) fn mount(&self) -> Result<Mounted<'_>, Broken> {
-        run(Command::new("mount")
-            .args(["-o", "loop"])
-            .args([&self.image, &self.mount_point]))?;
+        disk::mount(&self.image, &self.mount_point)?;
         Ok(Mounted(&self.mount_point))
     }
 }
@@ -130,37 +112,15 @@ impl Mounted<'_> {
         self.0
     }
 
-    fn can_be_cut(&self) -> bool {
-        Command::new("xfs_io")
-            .arg("-V")
-            .output()
-            .is_ok_and(|output| output.status.success())
-            && self.0.exists()
-    }
-
     /// From here on nothing reaches the disk, and what has not is lost.
     fn cut(&self) -> Result<(), Broken> {
-        run(Command::new("xfs_io")
-            .args(["-x", "-c", "shutdown"])
-            .arg(self.0))
+        disk::shut_down(self.0, "shutdown")
     }
 }
 
 impl Drop for Mounted<'_> {
     fn drop(&mut self) {
-        for _ in 0..50 {
-            if run(Command::new("umount").arg(self.0)).is_ok() {
-                return;
-            }
-            // Whoever was killed may still be going.
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        // If it stays, what needs it next says so.
+        let _ = disk::unmount(self.0);
     }
-}
-
-fn run(command: &mut Command) -> Result<(), Broken> {
-    let output = command.output()?;
-    ensure(output.status.success(), || {
-        format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr))
-    })
 }

@@ -1,8 +1,8 @@
 //! A wipe that is killed is never done early, and is finished by the next.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
 use milepost::{Durability, SqliteConfig, SqliteStore, Tracker, Wipe, WipeLevel};
@@ -46,27 +46,11 @@ pub fn wipes_killed(shard: &Shard<'_>, how: &str) -> Result<Done, Broken> {
             populate(&tracker, &mut random, 2 * PROCESSES)?
         };
         write_list(&list, &all)?;
-        let level_name = if level == WipeLevel::Media {
-            "media"
-        } else {
-            "files"
-        };
-        let mut child = program("erase")
-            .arg("wipe")
-            .args([&file, &list])
-            .args([level_name, how])
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
-        let first = lines.next().transpose()?;
-        ensure(first.as_deref() == Some("erased"), || {
-            format!("the child said {first:?}")
-        })?;
+        let mut wiper = Wiper::start([&file, &list], level, how, Stdio::inherit())?;
+        wiper.says("erased")?;
         let began = Instant::now();
         std::thread::sleep(whole.mul_f64(random.f64()));
-        child.kill()?;
-        let said_done = lines.next().transpose()?.as_deref() == Some("done");
-        child.wait()?;
+        let said_done = wiper.kill()?.as_deref() == Some("done");
         if said_done {
             done_before += 1;
             whole = whole.min(began.elapsed());
@@ -79,6 +63,53 @@ pub fn wipes_killed(shard: &Shard<'_>, how: &str) -> Result<Done, Broken> {
     }
     println!("wipes-killed: {killed} in the middle, {done_before} after `Done`");
     Ok(Done::Tried(killed))
+}
+
+/// A child that erases what a list says, and wipes.
+pub(super) struct Wiper {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Wiper {
+    /// With the file and the list.
+    pub(super) fn start(
+        files: [&Path; 2],
+        level: WipeLevel,
+        how: &str,
+        complaints: Stdio,
+    ) -> Result<Self, Broken> {
+        let level = if level == WipeLevel::Media {
+            "media"
+        } else {
+            "files"
+        };
+        let mut child = program("erase")
+            .arg("wipe")
+            .args(files)
+            .args([level, how])
+            .stdout(Stdio::piped())
+            .stderr(complaints)
+            .spawn()?;
+        let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        Ok(Wiper { child, lines })
+    }
+
+    /// Waits until it says this.
+    pub(super) fn says(&mut self, expected: &str) -> Result<(), Broken> {
+        let line = self.lines.next().transpose()?;
+        ensure(line.as_deref() == Some(expected), || {
+            format!("the child said {line:?}")
+        })
+    }
+
+    /// Kills it. What it had said before that, if anything.
+    pub(super) fn kill(mut self) -> Result<Option<String>, Broken> {
+        self.child.kill()?;
+        let said = self.lines.next().transpose()?;
+        self.child.wait()?;
+        Ok(said)
+    }
 }
 
 /// What must hold after a kill.
