@@ -68,6 +68,9 @@ fn contend(tracker: &Tracker, seed: usize) -> Result<(), TrackError> {
             break;
         }
         for step in 0..ongoing.len() {
+            // Before each claim, which takes over what has stalled: else now and then nothing was left to be reaped.
+            let reaped = tracker.reap(ReapPolicy::retry(u32::MAX))?;
+            (0..reaped.total()).for_each(|_| say("reaped"));
             let id = ongoing[(round + step) % ongoing.len()].request_id();
             match tracker.claim(id, &name, LEASE) {
                 Ok(lease) => {
@@ -82,8 +85,6 @@ fn contend(tracker: &Tracker, seed: usize) -> Result<(), TrackError> {
                 Err(error) => return Err(error),
             }
         }
-        let reaped = tracker.reap(ReapPolicy::retry(u32::MAX))?;
-        (0..reaped.total()).for_each(|_| say("reaped"));
     }
     Ok(())
 }
