@@ -6,6 +6,7 @@ mod child;
 mod common;
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use child::ends_well_in_a_child;
@@ -19,10 +20,18 @@ fn is_unavailable<T>(answer: Result<T, StoreError>) -> bool {
     answer.is_err_and(|error| error.kind() == StoreErrorKind::Unavailable)
 }
 
+/// Held by each test here: had another one's thread been opening a file at the fork, the child would wait for ever
+/// for a lock of SQLite's own.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// While another thread wrote, a child once joined the group of those who wait for it, and waited as long as its
 /// patience lasted for a thread that it did not have.
 #[test]
 fn a_child_is_refused_at_once_whatever_the_parents_threads_are_doing() {
+    let _alone = alone();
     let place = Place::new();
     let config = SqliteConfig {
         busy_timeout: Duration::MAX,
@@ -65,6 +74,7 @@ fn a_child_is_refused_at_once_whatever_the_parents_threads_are_doing() {
 /// held at the fork, and waited for ever for one that a thread of the parent had held.
 #[test]
 fn a_child_opens_no_file_that_its_parent_has_open() {
+    let _alone = alone();
     let place = Place::new();
     let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
     let id = begin(&tracker, "a.txt").request_id();
@@ -93,6 +103,7 @@ fn a_child_opens_no_file_that_its_parent_has_open() {
 /// Why it is refused: this is SQLite's own behaviour, and if it ends the refusal may end too.
 #[test]
 fn sqlite_believes_in_a_child_that_locks_are_held_which_nobody_holds() {
+    let _alone = alone();
     let place = Place::new();
     drop(SqliteStore::open(place.path()).expect("it opens"));
     let writer = foreign_connection(&place.path());
@@ -126,6 +137,7 @@ fn sqlite_believes_in_a_child_that_locks_are_held_which_nobody_holds() {
 
 #[test]
 fn dropping_what_was_inherited_harms_nothing() {
+    let _alone = alone();
     let place = Place::new();
     let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
     let id = begin(&tracker, "a.txt").request_id();
