@@ -208,9 +208,10 @@ impl StatusStore for MemoryStore {
         let mut after = listing.after;
         let mut examined = 0;
         while examined < limits::LIST_EXAMINED {
-            let places = read(&self.index).places(&statuses, listing.order, after, listing.limit);
+            let wanted = listing.limit.min(limits::LIST_EXAMINED - examined);
+            let places = read(&self.index).places(&statuses, listing.order, after, wanted);
             // Fewer places than asked for: there are no more behind them.
-            let last_round = places.len() < listing.limit;
+            let last_round = places.len() < wanted;
             for (index, place) in places.iter().enumerate() {
                 if items.len() == listing.limit {
                     return Ok(Found::new(items, after));

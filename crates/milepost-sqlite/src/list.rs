@@ -111,6 +111,7 @@ fn gather(
     while examined < limits::LIST_EXAMINED {
         // One more than is wanted tells whether anything follows.
         let wanted = GATHERED.max(listing.limit - items.len() + 1);
+        let wanted = wanted.min(limits::LIST_EXAMINED - examined);
         let places = first_places(connection, listing, after, &pipelines, wanted)?;
         let are_all = places.len() < wanted;
         examined += places.len();
