@@ -232,7 +232,8 @@ impl Wal {
         self.pages.unwrap_or(0)
     }
 
-    fn left(&self) -> u64 {
+    /// How many are not.
+    pub(crate) fn left(&self) -> u64 {
         self.pages().saturating_sub(self.carried_over)
     }
 

@@ -170,6 +170,7 @@ impl SqliteStore {
 
     /// Takes all rows of zeros away, at the beginning of the WAL if nobody reads from it.
     fn clear_fillers(&self) -> Result<(), StoreError> {
+        self.carry_over()?;
         checkpoint(&*self.writer(self.deadline())?, sql::RESTART)?;
         while self.write_transaction(unfill)? {
             std::thread::sleep(BREATH);
@@ -187,8 +188,8 @@ impl SqliteStore {
         {
             self.write_transaction(|writer| fill_pages(writer, TOLD_APART))?;
         }
+        self.carry_over()?;
         let writer = self.writer(self.deadline())?;
-        checkpoint(&writer, sql::CHECKPOINT)?;
         let restarted = waiting(&writer, READERS_LEAVE, || checkpoint(&writer, sql::RESTART))??;
         let Some(before) = restarted.pages.filter(|_| restarted.is_whole) else {
             return Ok(None);
@@ -214,8 +215,8 @@ impl SqliteStore {
 
     /// How many pages the WAL has; none while that is not known.
     fn wal_length(&self) -> Result<Option<u64>, StoreError> {
-        let writer = self.writer(self.deadline())?;
-        Ok(checkpoint(&writer, sql::CHECKPOINT)?.pages)
+        let reader = self.reader(self.deadline())?;
+        Ok(checkpoint(&reader, sql::CHECKPOINT)?.pages)
     }
 }
 

@@ -38,6 +38,8 @@ const MOVED_BYTES: i64 = 1024 * 1024;
 pub(crate) const READERS_LEAVE: Duration = Duration::from_millis(20);
 /// How long a wipe leaves the writer to others between two steps.
 pub(crate) const BREATH: Duration = Duration::from_millis(1);
+/// How often a wipe tries for a checkpoint that nobody has written beside.
+const CATCHING_UP: usize = 20;
 
 /// The row of `wipe_progress`: each number counts erasures.
 pub(crate) struct Progress {
@@ -193,10 +195,8 @@ impl SqliteStore {
 
     /// Tries to cut the WAL off, and if it worked notes it in a commit that is synced.
     fn cut_wal_off(&self, compacted: i64) -> Result<bool, StoreError> {
-        let deadline = self.deadline();
-        let writer = self.writer(deadline)?;
-        // Without the write lock, and without waiting: what is left for the cut is little.
-        checkpoint(&writer, sql::CHECKPOINT)?;
+        self.carry_over()?;
+        let writer = self.writer(self.deadline())?;
         let cut = waiting(&writer, READERS_LEAVE, || {
             checkpoint(&writer, sql::TRUNCATE)
         })?;
@@ -206,6 +206,21 @@ impl SqliteStore {
         drop(writer);
         self.note_wiped(compacted)?;
         Ok(true)
+    }
+
+    /// Carries the WAL over into the file while others write, so that little is left for the moment in which they stand
+    /// still. By a checkpoint that nobody has written beside, if one can be had: only then is the file synced.
+    pub(crate) fn carry_over(&self) -> Result<(), StoreError> {
+        // Not the writer: those who write with this store need it.
+        let reader = self.reader(self.deadline())?;
+        for _ in 0..CATCHING_UP {
+            let wal = checkpoint(&reader, sql::CHECKPOINT)?;
+            if wal.pages.is_some() && wal.left() == 0 {
+                break;
+            }
+            std::thread::sleep(BREATH);
+        }
+        Ok(())
     }
 
     /// In a commit that is synced, and with it all that was written before.

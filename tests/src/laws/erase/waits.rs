@@ -3,9 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use milepost::{
-    Change, Durability, NewProcess, Op, Pipeline, Progress, SqliteStore, Tracker, WipeLevel,
-};
+use milepost::{Change, Durability, NewProcess, Op, Pipeline, Progress, Tracker, WipeLevel};
 
 use super::kills::{open, wipe_until_done};
 use crate::law::{Broken, Done, Law, Shard, ensure};
@@ -74,10 +72,12 @@ pub fn wipe_waits(
         }
         drop(tracker);
         let tracker = open(&file, Durability::Full, level)?;
-        let other = Tracker::new(SqliteStore::open_with(milepost::SqliteConfig {
-            wipe_level: level,
-            ..milepost::SqliteConfig::new(&file)
-        })?);
+        // Whoever wipes shares its store with those who write, or the file alone.
+        let other = if random.bool() {
+            tracker.clone()
+        } else {
+            open(&file, Durability::Full, level)?
+        };
         let stop = AtomicBool::new(false);
         let mut waits = std::thread::scope(|scope| {
             let writer = scope.spawn(|| write_on_time(&other, &ids, &stop));

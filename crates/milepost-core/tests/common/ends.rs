@@ -1,4 +1,4 @@
-//! What holds of a store with one process more than a list examines.
+//! What our stores promise of the ends of lists, beyond the contract.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,12 +51,12 @@ pub(crate) fn a_list_ends_where_enough_was_examined(store: impl StatusStore + 's
 
     // All of them began at once, so their ids decide which is the last that is examined.
     hay.sort_unstable_by_key(|op| op.id);
-    let last = hay.last().expect("there is hay").id;
+    let end = hay.last().expect("there is hay").id;
     let named = Filter::new().with(Term::FileName(NEEDLE.into()));
     for filter in [named.clone(), named.with(Term::Pipeline(PIPELINE.into()))] {
         let first = list(&filter, None);
         assert!(first.items.is_empty());
-        assert_eq!(first.next.expect("there is more").request_id, last);
+        assert_eq!(first.next.expect("there is more").request_id, end);
         let second = list(&filter, Some(&first));
         assert_eq!((ids(&second), second.next), (vec![needle], None));
     }
@@ -68,4 +68,31 @@ pub(crate) fn a_list_ends_where_enough_was_examined(store: impl StatusStore + 's
     assert_eq!((ids(&found), found.next), (vec![needle], None));
     let counts = store.count(&stalled).expect("a count");
     assert_eq!((counts.total(), counts.stalled), (1, 0));
+}
+
+/// However many processes there are, a page that holds the last of them says so.
+pub(crate) fn a_full_last_page_is_known_to_be_the_last(store: impl StatusStore + 'static) {
+    let store = Arc::new(store);
+    let tracker = Tracker::new(store.clone());
+    let pipeline = Pipeline::new(PIPELINE, ["one", "two"]).expect("a good pipeline");
+    for count in 1..=5 {
+        tracker
+            .begin(NewProcess::new(&pipeline))
+            .expect("it begins");
+        for filter in [
+            Filter::new(),
+            Filter::new().with(Term::Pipeline(PIPELINE.into())),
+        ] {
+            for order in [Order::OldestFirst, Order::NewestFirst] {
+                let listing = Listing {
+                    filter: filter.clone(),
+                    order,
+                    after: None,
+                    limit: count,
+                };
+                let found = store.list(&listing).expect("a list");
+                assert_eq!((found.items.len(), found.next), (count, None));
+            }
+        }
+    }
 }
