@@ -3,10 +3,11 @@
 #![cfg(unix)]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use milepost::{Op, SqliteStore, StatusStore, StoreError, StoreErrorKind, Verdict};
 use milepost_tests::bent::{Bend, Bent};
-use milepost_tests::law::{briefly, broken};
+use milepost_tests::law::{briefly, broken, broken_if_tried};
 use milepost_tests::laws::fault;
 
 #[test]
@@ -46,31 +47,71 @@ impl Bend for Writes {
     }
 }
 
+/// A commit that failed, or found no room, is taken for one that went well.
+fn swallow(store: &SqliteStore, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
+    let before = |op: &Op| store.read(op.id);
+    let mut slots = ops.iter().map(before).collect::<Result<Vec<_>, _>>()?;
+    match store.write(ops) {
+        Err(error)
+            if matches!(
+                error.kind(),
+                StoreErrorKind::OutcomeUnknown | StoreErrorKind::Full
+            ) =>
+        {
+            let verdicts = ops.iter().zip(&mut slots);
+            Ok(verdicts.map(|(op, slot)| op.apply(slot)).collect())
+        }
+        answer => answer,
+    }
+}
+
 /// How the law of faults is broken by such a store.
 #[track_caller]
 fn broken_by(wrap: fault::Wrap) -> String {
     broken(2_000, |shard| fault::try_faults(shard, &fault::SHORT, wrap))
 }
 
-/// A failed commit is taken for one that went well.
+fn swallowing(store: SqliteStore) -> Arc<dyn StatusStore> {
+    let write = swallow;
+    Arc::new(Bent(Writes { store, write }))
+}
+
+fn is_about_what_was_lost(how: &str) -> bool {
+    how.contains("not what it answered") || how.contains("after a crash")
+}
+
 #[test]
-fn a_swallowed_error_of_a_commit_breaks_the_law() {
+fn a_swallowed_error_breaks_the_laws_of_faults() {
+    let how = broken_by(swallowing);
+    assert!(is_about_what_was_lost(&how), "{how}");
+    let how = broken(2_000, |shard| {
+        fault::try_faults(shard, &fault::LONG, swallowing)
+    });
+    assert!(is_about_what_was_lost(&how), "{how}");
+}
+
+#[test]
+fn a_swallowed_error_breaks_the_law_of_full_disks() {
+    let how = broken_if_tried("a full disk that nobody hears of", 20, |shard| {
+        fault::full_disks(shard, swallowing)
+    });
+    assert!(how.is_none_or(|how| is_about_what_was_lost(&how)));
+}
+
+/// Somebody small is told that there is no room, because there is none for somebody large.
+#[test]
+fn a_batch_that_another_spoils_breaks_the_law() {
+    static SPOILS_NONE: AtomicBool = AtomicBool::new(false);
     fn write(store: &SqliteStore, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
-        let before = |op: &Op| store.read(op.id);
-        let mut slots = ops.iter().map(before).collect::<Result<Vec<_>, _>>()?;
-        match store.write(ops) {
-            Err(error) if error.kind() == StoreErrorKind::OutcomeUnknown => {
-                let verdicts = ops.iter().zip(&mut slots);
-                Ok(verdicts.map(|(op, slot)| op.apply(slot)).collect())
-            }
-            answer => answer,
+        if ops.len() < 4 && !SPOILS_NONE.swap(true, Ordering::Relaxed) {
+            return Err(StoreError::new(StoreErrorKind::Full, "for somebody else"));
         }
+        store.write(ops)
     }
-    let how = broken_by(|store| Arc::new(Bent(Writes { store, write })));
-    assert!(
-        how.contains("not what it answered") || how.contains("after a crash"),
-        "{how}"
-    );
+    let how = broken(20, |shard| {
+        fault::full_for_one(shard, |store| Arc::new(Bent(Writes { store, write })))
+    });
+    assert!(how.contains("was answered Err"), "{how}");
 }
 
 /// Nobody can know whether it was kept, and yet it is said that nothing was.

@@ -116,7 +116,7 @@ pub trait StatusStore: fmt::Debug + Send + Sync + 'static {
     /// Erases at most `limit` of the processes that have expired by `expired_by`; says how many.
     ///
     /// `limit` is at most [`limits::PURGE`]; call [`limits::check_purge`] first. Fewer than `limit` means
-    /// that no more had expired.
+    /// that no more had expired. A store may purge in steps: an `Err` leaves those of the earlier ones purged.
     fn purge(&self, expired_by: DateTime<Utc>, limit: usize) -> Result<usize, StoreError>;
 
     /// Removes every byte of what was erased, as far as `level` asks; waits a short while at most.

@@ -8,7 +8,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::config::{Durability, SqliteConfig};
-use crate::error::store_error;
+use crate::error::{refuse, store_error};
 use crate::pool::Deadline;
 
 /// How many prepared statements a connection keeps: all that there are.
@@ -27,6 +27,10 @@ pub(crate) fn connect(
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(path, flags).map_err(store_error)?;
+    // SQLite opens what it may not write to as well, and fails later without saying why.
+    if connection.is_readonly("main").map_err(store_error)? {
+        return Err(refuse("the file is read-only"));
+    }
     keep_wal_on_close(&connection, true)?;
     set_up(&connection, config, deadline)?;
     Ok(connection)

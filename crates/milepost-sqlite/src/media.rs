@@ -241,6 +241,10 @@ fn overwrite_free_pages(connection: &Connection, compacted: i64) -> Result<bool,
     let overwritten: i64 = connection
         .query_row(sql::OVERWRITTEN, [], |row| row.get(0))
         .map_err(store_error)?;
+    // A damaged count could have a wipe say that it is done. Not `compacted`: other wipes may be further.
+    if !(0..=Progress::read(connection)?.compacted).contains(&overwritten) {
+        return Err(corrupt("the progress of overwriting contradicts itself"));
+    }
     if overwritten >= compacted {
         return unfill(connection);
     }

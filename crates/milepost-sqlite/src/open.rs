@@ -39,9 +39,6 @@ pub(crate) fn open_file(
     deadline: Deadline,
 ) -> Result<Connection, StoreError> {
     let connection = connect(path, config, deadline)?;
-    if connection.is_readonly("main").map_err(store_error)? {
-        return Err(refuse("the file is read-only"));
-    }
     schema::upgrade(&connection, deadline)?;
     media::note_opened(&connection, config, deadline)?;
     accept(&connection, config)?;

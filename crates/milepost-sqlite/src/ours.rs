@@ -12,18 +12,19 @@ use crate::schema::{TABLES, WIPE_PROGRESS};
 use crate::sql;
 
 const NAMES: [&str; 3] = ["process_a", "process_b", "wipe_progress"];
+/// Those that only some files have: see `media`.
+const NAMES_OF_MEDIA: [&str; 2] = ["wipe_media", "wipe_filler"];
 
 /// Whether each table and index that is about our tables is one of ours.
 pub(crate) fn check(connection: &Connection) -> Result<(), StoreError> {
-    let made = squeeze(&format!("{TABLES}{WIPE_PROGRESS}"));
-    let mut made = made
-        .split(';')
-        .filter(|sql| sql.starts_with("create"))
-        .collect::<Vec<_>>();
-    let mut found = statements(connection)?;
-    made.sort_unstable();
+    let made = statements_of(&format!("{TABLES}{WIPE_PROGRESS}"));
+    let of_media = statements_of(sql::MAKE_MEDIA);
+    let (mut of_media_found, mut found): (Vec<_>, Vec<_>) = statements(connection)?
+        .into_iter()
+        .partition(|sql| of_media.contains(sql));
     found.sort_unstable();
-    if found == made {
+    of_media_found.sort_unstable();
+    if found == made && (of_media_found.is_empty() || of_media_found == of_media) {
         return Ok(());
     }
     Err(corrupt(
@@ -56,13 +57,30 @@ fn statements(connection: &Connection) -> Result<Vec<String>, StoreError> {
     let mut ours = Vec::new();
     for text in texts.map_err(store_error)? {
         let text = squeeze(&text.map_err(store_error)?);
-        // Views run when they are asked only, which we never do, and triggers are off.
-        let runs = !text.starts_with("createview") && !text.starts_with("createtrigger");
-        if runs && NAMES.iter().any(|name| text.contains(name)) {
+        let names = |names: &[&str]| names.iter().any(|name| text.contains(name));
+        // Triggers are off, and views run when they are asked only: that happens where one has the name of a table
+        // that need not be there.
+        let is_ours = if text.starts_with("createtrigger") {
+            false
+        } else if text.starts_with("createview") {
+            names(&NAMES_OF_MEDIA)
+        } else {
+            names(&NAMES) || names(&NAMES_OF_MEDIA)
+        };
+        if is_ours {
             ours.push(text);
         }
     }
     Ok(ours)
+}
+
+/// What of this SQLite keeps in its schema, in order.
+fn statements_of(sql: &str) -> Vec<String> {
+    let squeezed = squeeze(sql).replace("ifnotexists", "");
+    let statements = squeezed.split(';').filter(|sql| sql.starts_with("create"));
+    let mut statements = statements.map(str::to_owned).collect::<Vec<_>>();
+    statements.sort_unstable();
+    statements
 }
 
 /// A statement without its comments and white space, in small letters: two that differ in those are the same.

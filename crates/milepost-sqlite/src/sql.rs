@@ -247,25 +247,26 @@ pub(crate) const RELOAD_SCHEMA: &str = "PRAGMA writable_schema = RESET";
 
 /// What wiping the medium needs: see `media`. Files that never asked for it have neither.
 pub(crate) const MAKE_MEDIA: &str = "
-    CREATE TABLE IF NOT EXISTS media (
+    CREATE TABLE IF NOT EXISTS wipe_media (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         kept_blocks INTEGER NOT NULL, -- 1: every store since the file was made has given nothing back
         overwritten INTEGER NOT NULL, -- erased, when the free pages were last overwritten
         turns INTEGER NOT NULL        -- how often the WAL was started anew for a wipe
     ) STRICT;
-    CREATE TABLE IF NOT EXISTS filler (row INTEGER PRIMARY KEY, zeros BLOB NOT NULL) STRICT;
-    INSERT OR IGNORE INTO media VALUES (1, 0, 0, 0);";
-pub(crate) const HAS_MEDIA: &str = "SELECT 1 FROM sqlite_schema WHERE name = 'media'";
-pub(crate) const HAS_KEPT_BLOCKS: &str = "SELECT 1 FROM media WHERE kept_blocks = 1";
-pub(crate) const KEEPS_BLOCKS: &str = "UPDATE media SET kept_blocks = 1";
-pub(crate) const GIVES_BACK_BLOCKS: &str = "UPDATE media SET kept_blocks = 0";
-pub(crate) const OVERWRITTEN: &str = "SELECT overwritten FROM media";
-pub(crate) const NOTE_OVERWRITTEN: &str = "UPDATE media SET overwritten = ?1";
-pub(crate) const TURN: &str = "UPDATE media SET turns = (turns + 1) % 1000000";
-pub(crate) const FILL: &str = "INSERT INTO filler (zeros) VALUES (zeroblob(?1))";
-pub(crate) const NEWEST_FILLER: &str = "SELECT length(zeros) FROM filler ORDER BY row DESC LIMIT 1";
+    CREATE TABLE IF NOT EXISTS wipe_filler (row INTEGER PRIMARY KEY, zeros BLOB NOT NULL) STRICT;
+    INSERT OR IGNORE INTO wipe_media VALUES (1, 0, 0, 0);";
+pub(crate) const HAS_MEDIA: &str = "SELECT 1 FROM sqlite_schema WHERE name = 'wipe_media'";
+pub(crate) const HAS_KEPT_BLOCKS: &str = "SELECT 1 FROM wipe_media WHERE kept_blocks = 1";
+pub(crate) const KEEPS_BLOCKS: &str = "UPDATE wipe_media SET kept_blocks = 1";
+pub(crate) const GIVES_BACK_BLOCKS: &str = "UPDATE wipe_media SET kept_blocks = 0";
+pub(crate) const OVERWRITTEN: &str = "SELECT overwritten FROM wipe_media";
+pub(crate) const NOTE_OVERWRITTEN: &str = "UPDATE wipe_media SET overwritten = ?1";
+pub(crate) const TURN: &str = "UPDATE wipe_media SET turns = (turns + 1) % 1000000";
+pub(crate) const FILL: &str = "INSERT INTO wipe_filler (zeros) VALUES (zeroblob(?1))";
+pub(crate) const NEWEST_FILLER: &str =
+    "SELECT length(zeros) FROM wipe_filler ORDER BY row DESC LIMIT 1";
 pub(crate) const UNFILL: &str =
-    "DELETE FROM filler WHERE row = (SELECT row FROM filler ORDER BY row DESC LIMIT 1)";
+    "DELETE FROM wipe_filler WHERE row = (SELECT row FROM wipe_filler ORDER BY row DESC LIMIT 1)";
 pub(crate) const PAGE_SIZE: &str = "PRAGMA page_size";
 
 pub(crate) const AUTO_VACUUM: &str = "PRAGMA auto_vacuum";

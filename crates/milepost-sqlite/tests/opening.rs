@@ -74,6 +74,32 @@ fn a_missing_file_is_made_for_its_owner_only_and_nothing_is_left_beside_it() {
 }
 
 #[test]
+fn a_file_is_made_for_its_owner_only_whatever_the_umask() {
+    // An OS process has one umask for all its threads: this test runs itself again.
+    if let Some(path) = std::env::var_os("MILEPOST_MAKE_FILE") {
+        drop(SqliteStore::open(path).expect("it is made"));
+        return;
+    }
+    let program = std::env::current_exe().expect("it runs");
+    let test = std::thread::current().name().expect("a test").to_owned();
+    for umask in ["0", "777"] {
+        let place = Place::new();
+        let made = Command::new("sh")
+            .args([
+                "-c",
+                &format!("umask {umask} && exec \"$0\" --exact \"$1\""),
+            ])
+            .args([program.as_os_str(), test.as_ref()])
+            .env("MILEPOST_MAKE_FILE", place.path())
+            .output()
+            .expect("sh runs");
+        assert!(made.status.success(), "{made:?}");
+        let metadata = std::fs::metadata(place.path()).expect("it is there");
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{umask}");
+    }
+}
+
+#[test]
 fn a_directory_and_what_is_no_file_are_refused() {
     let place = Place::new();
     std::fs::create_dir(place.path()).expect("a directory");
@@ -137,21 +163,20 @@ fn an_unwritable_place_is_refused() {
 #[test]
 fn a_read_only_file_is_refused_to_whom_it_is_read_only() {
     let place = Place::new();
-    some_file(&place);
-    let read_only = std::fs::Permissions::from_mode(0o400);
-    std::fs::set_permissions(place.path(), read_only).expect("its mode changes");
-    let may_write = std::fs::metadata("/proc/self").is_ok_and(|me| {
-        // For root a mode is no obstacle.
-        std::os::unix::fs::MetadataExt::uid(&me) == 0
-    });
-    match SqliteStore::open(place.path()) {
-        Ok(_) => assert!(may_write, "it cannot be written to"),
-        Err(error) => {
-            assert!(!may_write, "{error}");
-            assert_eq!(error.kind(), StoreErrorKind::Unavailable);
-            assert!(source(&error).contains("read-only"), "{}", source(&error));
-        }
-    }
+    let directory = place.path().with_file_name("disk");
+    std::fs::create_dir(&directory).expect("a directory");
+    // For root a file's mode is no obstacle; a disk's is.
+    let Some(disk) = SmallDisk::mount(&directory, "4m") else {
+        return;
+    };
+    let path = directory.join("status.db");
+    drop(Tracker::new(SqliteStore::open(&path).expect("it is made")));
+    let before = std::fs::read(&path).expect("nobody has it open");
+    disk.make_read_only();
+    let error = SqliteStore::open(&path).expect_err("it cannot be written to");
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    assert!(source(&error).contains("read-only"), "{}", source(&error));
+    assert!(std::fs::read(&path).expect("it is there") == before);
 }
 
 #[test]
@@ -319,9 +344,6 @@ fn a_disk_without_room_is_full_and_leaves_no_half_made_file() {
     let directory = place.path().with_file_name("small");
     std::fs::create_dir(&directory).expect("a directory");
     let Some(_disk) = SmallDisk::mount(&directory, "1m") else {
-        eprintln!(
-            "a_disk_without_room_is_full_and_leaves_no_half_made_file: skipped, no mounting here"
-        );
         return;
     };
     let (path, ballast) = (directory.join("status.db"), directory.join("ballast"));

@@ -9,7 +9,7 @@ use milepost_core::{
     Change, Failure, NewProcess, Query, Rejection, StoreErrorKind, TrackError, Tracker, Update,
     Wipe,
 };
-use milepost_sqlite::{Durability, SqliteConfig, SqliteStore};
+use milepost_sqlite::{SqliteConfig, SqliteStore};
 
 fn store_error_kind(error: &TrackError) -> Option<StoreErrorKind> {
     match error {
@@ -214,32 +214,6 @@ fn a_person_can_read_the_overview() {
             "2026-05-18 10:30:00.250Z",
         ]
     );
-}
-
-#[test]
-fn the_durability_that_is_asked_for_is_what_sqlite_is_set_to() {
-    // What SQLite was set to shows in how often it syncs: at FULL every commit does.
-    for durability in [Durability::Full, Durability::Normal] {
-        let place = Place::new();
-        let config = SqliteConfig {
-            durability,
-            ..SqliteConfig::new(place.path())
-        };
-        let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
-        let id = begin(&tracker, "a.txt").request_id();
-        // A wipe raises it for one commit and must set it back.
-        tracker.erase(id).expect("an erase");
-        begin(&tracker, "b.txt");
-        drop(tracker);
-        let store = SqliteStore::open(place.path()).expect("it opens again");
-        assert_eq!(
-            Tracker::new(store)
-                .count(&Query::new())
-                .expect("a count")
-                .total(),
-            1
-        );
-    }
 }
 
 #[test]

@@ -8,7 +8,7 @@
 //! - `race fork <file> <full|normal> <forks> <guarded|bare>`: see `forks.rs`.
 
 use std::error::Error;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -176,11 +176,28 @@ fn write(file: &str, level: &str) -> Outcome<()> {
 
 fn read(file: &str) -> Outcome<()> {
     // More than there are turns on the machine, so that before one has ended the next has begun.
-    const THREADS: usize = 4;
+    const LISTS: usize = 4;
+    /// Those who read as long as is promised, of whom one always began before the other ended.
+    const SNAPSHOTS: usize = 2;
     let tracker = Tracker::new(SqliteStore::open(file)?);
-    until_told(THREADS, |_, _| {
-        tracker.list(&Query::new().limit(1_000)).map(drop)
+    let times = until_told(LISTS + SNAPSHOTS, |thread, _| {
+        if thread < LISTS {
+            let listed = tracker.list(&Query::new().limit(1_000));
+            listed.map(drop).map_err(io::Error::other)
+        } else {
+            hold_snapshot(file).map_err(io::Error::other)
+        }
     })?;
+    println!("{times}");
+    Ok(())
+}
+
+/// Reads for a tenth of a second.
+fn hold_snapshot(file: &str) -> rusqlite::Result<()> {
+    let mut connection = rusqlite::Connection::open(file)?;
+    let snapshot = connection.transaction()?;
+    snapshot.query_row("SELECT count(*) FROM wipe_progress", [], |_| Ok(()))?;
+    thread::sleep(Duration::from_millis(100));
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -67,14 +68,39 @@ pub(crate) fn root_page(place: &Place) -> u32 {
 pub(crate) struct SmallDisk<'p>(&'p Path);
 
 impl<'p> SmallDisk<'p> {
-    /// None where nothing may be mounted. `size` is as `mount` takes it: `8m` for 8 MiB.
+    /// None where nothing may be mounted, which is said. `size` is as `mount` takes it: `8m` for 8 MiB.
     pub(crate) fn mount(directory: &'p Path, size: &str) -> Option<Self> {
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
             .arg(directory)
             .output();
-        let mounted = mounted.is_ok_and(|mounted| mounted.status.success());
-        mounted.then_some(SmallDisk(directory))
+        if !mounted.is_ok_and(|mounted| mounted.status.success()) {
+            not_checked("nothing can be mounted here");
+            return None;
+        }
+        Some(SmallDisk(directory))
+    }
+
+    /// Lets nobody write to it from now on, not even root.
+    pub(crate) fn make_read_only(&self) {
+        let mut mount = Command::new("mount");
+        let output = mount.args(["-o", "remount,ro"]).arg(self.0).output();
+        assert!(output.expect("mount runs").status.success());
+    }
+}
+
+/// Says that the test that runs could not be made, where `./test` shows it: what a passing test prints nobody sees.
+fn not_checked(why: &str) {
+    let thread = std::thread::current();
+    let line = format!("{}: SKIPPED: {why}\n", thread.name().unwrap_or("a test"));
+    eprint!("{line}");
+    if let Some(path) = std::env::var_os("MILEPOST_SKIPPED") {
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path);
+        file.and_then(|mut file| file.write_all(line.as_bytes()))
+            .expect("there is room for a line");
     }
 }
 

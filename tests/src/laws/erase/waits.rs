@@ -1,5 +1,6 @@
 //! Who writes while a wipe goes on waits for it for moments only.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,8 @@ use crate::law::{Broken, Done, Law, Shard, ensure};
 /// How long others wait for a wipe.
 pub static WIPE_WAITS: Law = Law {
     name: "wipe-waits",
-    says: "while a large file is wiped, ops that are due every millisecond wait 50 ms at most at p99, and never 500 ms",
+    says: "while a large file is wiped, and perhaps read for a tenth of a second at a time, ops that are due every \
+           millisecond wait 50 ms at most at p99, and never 500 ms",
     unit: "wipes",
     shard: 2,
     asked: 10,
@@ -78,18 +80,21 @@ pub fn wipe_waits(
         } else {
             open(&file, Durability::Full, level)?
         };
+        let is_read = random.bool();
         let stop = AtomicBool::new(false);
         let mut waits = std::thread::scope(|scope| {
             let writer = scope.spawn(|| write_on_time(&other, &ids, &stop));
+            let reader = is_read.then(|| scope.spawn(|| read_for_long(&file, &stop)));
             let outcome = wipe(&tracker);
             stop.store(true, Ordering::Relaxed);
             let waits = writer.join().expect("the writer does not panic");
-            outcome.and(waits)
+            let read = reader.map(|reader| reader.join().expect("the reader does not panic"));
+            outcome.and(read.transpose()).and(waits)
         })?;
         waits.sort_unstable();
         let (p99, most) = (waits[waits.len() * 99 / 100], waits[waits.len() - 1]);
         println!(
-            "wipe-waits: {processes} processes, {level:?}: {} ops, p50 {:?}, p99 {p99:?}, most {most:?}",
+            "wipe-waits: {processes} processes, {level:?}, read: {is_read}: {} ops, p50 {:?}, p99 {p99:?}, most {most:?}",
             waits.len(),
             waits[waits.len() / 2],
         );
@@ -101,6 +106,19 @@ pub fn wipe_waits(
         wipes += 1;
     }
     Ok(Done::Tried(wipes))
+}
+
+/// Reads for a tenth of a second, again and again.
+fn read_for_long(file: &Path, stop: &AtomicBool) -> Result<(), Broken> {
+    let mut connection = rusqlite::Connection::open(file)?;
+    while !stop.load(Ordering::Relaxed) {
+        let snapshot = connection.transaction()?;
+        snapshot.query_row("SELECT count(*) FROM wipe_progress", [], |_| Ok(()))?;
+        std::thread::sleep(Duration::from_millis(100));
+        drop(snapshot);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 fn begin(tracker: &Tracker, processes: usize) -> Result<Vec<Op>, Broken> {

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use milepost::{
@@ -12,6 +13,7 @@ use milepost::{
 };
 
 use super::files::{NAME, compare_after_crash, everything, is_whole, nothing_is_left};
+use super::ground::Wrap;
 use super::ledger::{Act, Ledger, World};
 use super::scenes::Author;
 use crate::law::{Broken, Done, Law, Shard, ensure};
@@ -24,7 +26,7 @@ pub static FULL_DISK: Law = Law {
     unit: "full disks",
     shard: 50,
     asked: 300,
-    run,
+    run: |shard| full_disks(shard, |store| Arc::new(store)),
 };
 
 /// Another file on the same disk.
@@ -32,24 +34,34 @@ const OTHER: &str = "other.db";
 /// How often is asked for a wipe that has room.
 const WIPES: usize = 1000;
 
-fn run(shard: &Shard<'_>) -> Result<Done, Broken> {
+/// Fills disks of stores that were wrapped into something.
+pub fn full_disks(shard: &Shard<'_>, wrap: Wrap) -> Result<Done, Broken> {
     let mut done = 0;
     while shard.goes_on(done) {
         let mut random = shard.random(done);
         let kib = random.u32(600..4000);
         let durability = [Durability::Full, Durability::Normal][random.usize(..2)];
+        let wipe_level = [WipeLevel::Files, WipeLevel::Media][random.usize(..2)];
         let filled = [Filled::ByUs, Filled::ByOthers][random.usize(..2)];
         let disk = match SmallDisk::mount(&shard.scratch.join("disk"), kib)? {
             Ok(disk) => disk,
             Err(why) => return Ok(Done::Skipped(why)),
         };
-        let mut trial = Trial::new(shard, disk, durability, random)?;
+        let store = SqliteStore::open_with(SqliteConfig {
+            durability,
+            wipe_level,
+            ..SqliteConfig::new(disk.directory.join(NAME))
+        })?;
+        let mut trial = Trial::new(shard, disk, wrap(store), random)?;
         let tried = trial
             .fill(filled)
             .and_then(|()| trial.go_on_while_it_is_full());
         let tried = tried.and_then(|()| trial.ends_right());
-        tried
-            .map_err(|how| Broken::new(format!("{kib} KiB, {durability:?}, {filled:?}: {how}")))?;
+        tried.map_err(|how| {
+            Broken::new(format!(
+                "{kib} KiB, {durability:?}, {wipe_level:?}, {filled:?}: {how}"
+            ))
+        })?;
         done += 1;
     }
     Ok(Done::Tried(done))
@@ -64,7 +76,7 @@ enum Filled {
 
 struct Trial {
     /// Closed before the disk goes.
-    store: SqliteStore,
+    store: Arc<dyn StatusStore>,
     author: Author,
     ledger: Ledger,
     /// Where what a crash would leave is opened.
@@ -76,16 +88,13 @@ impl Trial {
     fn new(
         shard: &Shard<'_>,
         disk: SmallDisk,
-        durability: Durability,
+        store: Arc<dyn StatusStore>,
         random: fastrand::Rng,
     ) -> Result<Self, Broken> {
         let crashed = shard.scratch.join("crashed");
         fs::create_dir_all(&crashed)?;
         let mut trial = Trial {
-            store: SqliteStore::open_with(SqliteConfig {
-                durability,
-                ..SqliteConfig::new(disk.directory.join(NAME))
-            })?,
+            store,
             author: Author::new(random)?,
             ledger: Ledger::of(World::new()),
             crashed,
@@ -98,7 +107,7 @@ impl Trial {
 
     /// Does it, or is told that there is no room. Whether it was done.
     fn act(&mut self, act: &Act) -> Result<bool, Broken> {
-        let outcome = act.send(&self.store);
+        let outcome = act.send(&*self.store);
         self.ledger.note(act, &outcome)?;
         if let Err(error) = &outcome {
             let kind = error.kind();
@@ -108,7 +117,7 @@ impl Trial {
             })?;
             compare_after_crash(&self.disk.directory, &self.crashed, &[&self.ledger])?;
         }
-        self.ledger.compare(&self.store)??;
+        self.ledger.compare(&*self.store)??;
         Ok(outcome.is_ok())
     }
 
@@ -152,7 +161,7 @@ impl Trial {
         self.new_file_is_made_or_not()?;
         // Nothing keeps anybody from reading.
         self.store.list(&everything())?;
-        self.ledger.compare(&self.store)??;
+        self.ledger.compare(&*self.store)??;
         compare_after_crash(&self.disk.directory, &self.crashed, &[&self.ledger])
     }
 
@@ -179,9 +188,9 @@ impl Trial {
         self.disk.make_room()?;
         drop(SqliteStore::open(self.disk.directory.join(OTHER))?);
         for act in std::mem::take(&mut self.ledger.unsettled) {
-            self.ledger.note(&act, &Ok(act.send(&self.store)?))?;
+            self.ledger.note(&act, &Ok(act.send(&*self.store)?))?;
         }
-        self.ledger.compare(&self.store)??;
+        self.ledger.compare(&*self.store)??;
         let mut done = false;
         for _ in 0..WIPES {
             done |= self.store.wipe(WipeLevel::Files)? == Wipe::Done;

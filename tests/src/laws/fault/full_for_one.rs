@@ -1,14 +1,15 @@
 //! A batch for which there is no room, among others that come with it.
 
 use std::path::Path;
-use std::sync::Barrier;
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
-use milepost::{Durability, SqliteConfig, SqliteStore, StoreErrorKind};
+use milepost::{Durability, SqliteConfig, SqliteStore, StatusStore, StoreErrorKind};
 use milepost_faults::Faults;
 
 use super::files::{NAME, is_whole};
+use super::ground::Wrap;
 use super::ledger::{Act, Ledger, World};
 use super::scenes::Author;
 use crate::law::{Broken, Done, Law, Shard, ensure};
@@ -20,7 +21,7 @@ pub static FULL_FOR_ONE: Law = Law {
     unit: "groups",
     shard: 50,
     asked: 300,
-    run,
+    run: |shard| full_for_one(shard, |store| Arc::new(store)),
 };
 
 /// How many come at once.
@@ -49,7 +50,8 @@ impl When {
 /// other.
 const ROOM: u64 = 1_000_000;
 
-fn run(shard: &Shard<'_>) -> Result<Done, Broken> {
+/// Leaves room for all but one, in stores that were wrapped into something.
+pub fn full_for_one(shard: &Shard<'_>, wrap: Wrap) -> Result<Done, Broken> {
     let mut done = 0;
     while shard.goes_on(done) {
         let mut random = shard.random(done);
@@ -58,7 +60,8 @@ fn run(shard: &Shard<'_>) -> Result<Done, Broken> {
         let large = random.usize(..TOGETHER);
         let directory = shard.scratch.join(done.to_string());
         std::fs::create_dir(&directory)?;
-        let one = try_one(&directory, Author::new(random)?, when, durability, large);
+        let author = Author::new(random)?;
+        let one = try_one(&directory, wrap, author, when, durability, large);
         one.map_err(|how| {
             Broken::new(format!(
                 "{when:?}, {durability:?}, the large one is {large}: {how}"
@@ -72,6 +75,7 @@ fn run(shard: &Shard<'_>) -> Result<Done, Broken> {
 
 fn try_one(
     directory: &Path,
+    wrap: Wrap,
     mut author: Author,
     when: When,
     durability: Durability,
@@ -79,10 +83,10 @@ fn try_one(
 ) -> Result<(), Broken> {
     let faults = Faults::below(directory)?;
     let path = directory.join(NAME);
-    let store = SqliteStore::open_with(SqliteConfig {
+    let store = wrap(SqliteStore::open_with(SqliteConfig {
         durability,
         ..SqliteConfig::new(&path)
-    })?;
+    })?);
     let mut acts = Vec::new();
     for number in 0..TOGETHER {
         let mut ops = author.begin_many(1 + number % 3, "small.pdf")?;
@@ -94,7 +98,7 @@ fn try_one(
         acts.push(Act::Write(ops));
     }
     faults.let_files_grow_to(ROOM);
-    let answers = send_at_once(&path, &store, &acts)?;
+    let answers = send_at_once(&path, &*store, &acts)?;
     let mut ledgers = Vec::new();
     for (number, (act, answer)) in acts.iter().zip(&answers).enumerate() {
         let mut ledger = Ledger::of(World::new());
@@ -112,7 +116,7 @@ fn try_one(
         ensure(is_right, || {
             format!("batch {number} was answered {answer:?}")
         })?;
-        ledger.compare(&store)??;
+        ledger.compare(&*store)??;
         ledgers.push(ledger);
     }
     // Those that there is room for go through, and the large one once there is.
@@ -125,9 +129,9 @@ fn try_one(
             faults.disarm();
         }
         for act in std::mem::take(&mut ledger.unsettled) {
-            ledger.note(&act, &Ok(act.send(&store)?))?;
+            ledger.note(&act, &Ok(act.send(&*store)?))?;
         }
-        ledger.compare(&store)??;
+        ledger.compare(&*store)??;
     }
     drop(store);
     is_whole(&path)?;
@@ -140,7 +144,7 @@ fn try_one(
 type Answer = Result<super::ledger::Answer, milepost::StoreError>;
 
 /// Sends acts from as many threads, all of which come while somebody else holds the write lock.
-fn send_at_once(path: &Path, store: &SqliteStore, acts: &[Act]) -> Result<Vec<Answer>, Broken> {
+fn send_at_once(path: &Path, store: &dyn StatusStore, acts: &[Act]) -> Result<Vec<Answer>, Broken> {
     let other = rusqlite::Connection::open(path)?;
     other.execute_batch("BEGIN IMMEDIATE")?;
     let set_out = Barrier::new(acts.len() + 1);

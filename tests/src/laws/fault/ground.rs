@@ -86,6 +86,7 @@ impl Ground {
         let mut trial = Trial {
             ground: self,
             durability,
+            wipe_level: scene.wipe_level,
             fault,
             store: None,
             main: Ledger::of(World::new()),

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use milepost::Durability;
 use milepost_faults::{Call, Fault, Lasts};
 
-pub use self::full_disk::FULL_DISK;
-pub use self::full_for_one::FULL_FOR_ONE;
+pub use self::full_disk::{FULL_DISK, full_disks};
+pub use self::full_for_one::{FULL_FOR_ONE, full_for_one};
 use self::ground::Ground;
 pub use self::ground::Wrap;
 pub use self::scenes::{LONG, Plays, SHORT};

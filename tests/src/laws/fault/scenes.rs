@@ -6,7 +6,7 @@ use milepost::chrono::{DateTime, Utc};
 use milepost::uuid::Uuid;
 use milepost::{
     Change, Clock, Failure, Guard, ManualClock, MemoryStore, NewProcess, Op, Pipeline, Progress,
-    RequestId, Tracker, Update,
+    RequestId, Tracker, Update, WipeLevel,
 };
 
 use super::ledger::{Act, World, apply};
@@ -19,6 +19,7 @@ const ERASED: &str = "to-be-erased";
 #[derive(Debug)]
 pub(super) struct Scene {
     pub(super) name: &'static str,
+    pub(super) wipe_level: WipeLevel,
     pub(super) begins: Begins,
     pub(super) steps: Vec<Step>,
     /// And afterwards, when everything works again.
@@ -68,6 +69,7 @@ pub const SHORT: Plays = Plays {
         ops,
         batches,
         erasing,
+        overwriting,
         crowd,
     ],
 };
@@ -233,6 +235,15 @@ fn erasing(author: &mut Author) -> Result<Scene, Broken> {
     )
 }
 
+/// The same where nothing is given back to the file system.
+fn overwriting(author: &mut Author) -> Result<Scene, Broken> {
+    Ok(Scene {
+        name: "overwriting",
+        wipe_level: WipeLevel::Media,
+        ..erasing(author)?
+    })
+}
+
 /// Several threads at once, whose batches are committed together.
 fn crowd(author: &mut Author) -> Result<Scene, Broken> {
     let mut threads = Vec::new();
@@ -286,6 +297,7 @@ impl Author {
     ) -> Result<Scene, Broken> {
         Ok(Scene {
             name,
+            wipe_level: WipeLevel::Files,
             begins,
             steps,
             service: Act::Write(self.begin_many(3, "service.pdf")?),

@@ -24,6 +24,7 @@ const WIPES: usize = 200;
 pub(super) struct Trial<'g> {
     pub(super) ground: &'g Ground,
     pub(super) durability: Durability,
+    pub(super) wipe_level: WipeLevel,
     pub(super) fault: Option<Fault>,
     /// None: it is closed, or could not be opened.
     pub(super) store: Option<Arc<dyn StatusStore>>,
@@ -64,6 +65,7 @@ impl Trial<'_> {
     fn open(&self) -> Result<Arc<dyn StatusStore>, StoreError> {
         let config = SqliteConfig {
             durability: self.durability,
+            wipe_level: self.wipe_level,
             busy_timeout: Duration::from_secs(2),
             ..SqliteConfig::new(self.ground.path())
         };
