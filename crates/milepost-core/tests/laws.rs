@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use milepost_core::{Change, Failure, Process, Progress, RecordError};
 use serde_json::{Value, json};
 
@@ -27,7 +29,11 @@ fn read(json: Value) -> Result<Process, String> {
 /// Edits a lawful process and expects it to be refused for this reason.
 #[track_caller]
 fn broken(pointer: &str, value: Value, sentence: &str) {
-    let mut json = lawful();
+    broken_in(lawful(), pointer, value, sentence);
+}
+
+#[track_caller]
+fn broken_in(mut json: Value, pointer: &str, value: Value, sentence: &str) {
     *json.pointer_mut(pointer).expect(pointer) = value;
     let refused = read(json).expect_err("it breaks a law");
     assert_eq!(refused, sentence, "{pointer}");
@@ -37,6 +43,7 @@ const COUNTED: &str = "a past attempt must lie before the present";
 const ENDED: &str = "a past attempt must have ended in a way that the machine knows";
 const OUTCOME: &str = "the outcome must be what the modules add up to";
 const SEQUENCE: &str = "the modules of a sequential pipeline must stand in order";
+const TOO_LATE: &str = "+10000-01-01T00:00:00Z";
 const YEARS: &str = "times must lie in years 1 to 9999";
 
 #[test]
@@ -123,6 +130,21 @@ fn times_lie_in_years_1_to_9999_and_updates_after_the_beginning() {
         "an expiry must lie in years 1 to 9999",
     );
     broken("/modules/0/state/complete/ended", far(), YEARS);
+    let (kept, failure) = (
+        "2026-05-18T12:00:00Z",
+        json!({"reason": "BadInput", "message": "page 4 is blank"}),
+    );
+    for state in [
+        json!({"running": {"since": far()}}),
+        json!({"complete": {"started": far(), "ended": kept}}),
+        json!({"failed": {"started": far(), "ended": kept, "failure": failure}}),
+        json!({"failed": {"started": kept, "ended": far(), "failure": failure}}),
+        json!({"skipped": {"at": far(), "reason": "no need"}}),
+        json!({"cancelled": {"started": far(), "at": kept}}),
+        json!({"cancelled": {"started": kept, "at": far()}}),
+    ] {
+        broken("/modules/2/state", state, YEARS);
+    }
     broken("/modules/1/progress/at", far(), YEARS);
     broken("/modules/1/attempts/0/ended", far(), YEARS);
     broken("/modules/1/attempts/0/started", far(), YEARS);
@@ -222,6 +244,8 @@ fn a_sequential_pipeline_stands_in_order() {
     broken("/modules/2/state", running.clone(), SEQUENCE);
     let complete = lawful()["modules"][0]["state"].clone();
     broken("/modules/2/state", complete, SEQUENCE);
+    let cancelled = json!({"cancelled": {"started": null, "at": "2026-05-18T12:00:00Z"}});
+    broken_in(claimed(), "/modules/1/state", cancelled, SEQUENCE);
     let mut json = lawful();
     json["parallel"] = json!(true);
     json["modules"][2]["state"] = running;
@@ -308,4 +332,53 @@ fn what_a_record_breaks_is_said_in_its_error() {
         error.to_string(),
         format!("the record is damaged: {broken}")
     );
+}
+
+/// Under the lease of a worker who is asked to cancel.
+fn claimed() -> Value {
+    let mut slot = Slot::of(new(&chain(2)));
+    slot.must(1, Change::claim("worker", Duration::from_mins(1), 7))
+        .must(2, Change::request_cancel("no longer wanted"));
+    serde_json::to_value(slot.process()).expect("it has a form")
+}
+
+#[test]
+fn a_claim_is_one_that_the_machine_makes() {
+    const TOKEN: &str = "a claim's token must be a revision after the first";
+    const LASTS: &str = "a lease must last";
+    read(claimed()).expect("it is lawful");
+    let broken = |pointer: &str, value: Value, sentence: &str| {
+        broken_in(claimed(), pointer, value, sentence);
+    };
+    broken("/claim/token", json!(1), TOKEN);
+    broken("/claim/token", json!(4), TOKEN);
+    for worker in ["", &"w".repeat(256)] {
+        let sentence = "a worker's name must be within its limits";
+        broken("/claim/worker", json!(worker), sentence);
+    }
+    for time in ["claimed_at", "heard_at", "until"] {
+        broken(&format!("/claim/{time}"), json!(TOO_LATE), YEARS);
+    }
+    for end in ["released", "reaped"] {
+        let end = json!({ end: { "at": TOO_LATE } });
+        broken("/claim/end", end, YEARS);
+    }
+    // It is heard of before it began, and ends as it begins.
+    broken("/claim/heard_at", json!("2026-05-18T12:00:00Z"), LASTS);
+    broken("/claim/until", json!("2026-05-18T12:00:01Z"), LASTS);
+}
+
+#[test]
+fn a_wish_is_one_that_somebody_can_grant() {
+    const WITHIN: &str = "a wish must be within its limits";
+    let broken = |pointer: &str, value: Value, sentence: &str| {
+        broken_in(claimed(), pointer, value, sentence);
+    };
+    let too_long = "r".repeat(100_000);
+    broken("/cancel_request/reason", json!(too_long), WITHIN);
+    broken("/cancel_request/at", json!(TOO_LATE), WITHIN);
+    let granted = "a wish that nobody can grant must have been granted";
+    broken("/claim", Value::Null, granted);
+    let released = json!({ "released": { "at": "2026-05-18T12:00:02Z" } });
+    broken("/claim/end", released, granted);
 }

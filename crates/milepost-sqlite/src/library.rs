@@ -7,7 +7,10 @@ use milepost_core::{StoreError, StoreErrorKind};
 /// Source: <https://sqlite.org/wal.html#walresetbug>. Versions 3.7.0 to 3.51.2 have it, except the
 /// backports 3.44.6 and 3.50.7 and what came after them in their lines.
 pub(crate) fn check() -> Result<(), StoreError> {
-    let version = rusqlite::version_number();
+    check_version(rusqlite::version_number())
+}
+
+fn check_version(version: i32) -> Result<(), StoreError> {
     if !has_wal_reset_bug(version) {
         return Ok(());
     }
@@ -37,12 +40,13 @@ mod tests {
         for affected in [
             3_007_000, 3_044_005, 3_045_000, 3_050_006, 3_051_000, 3_051_002,
         ] {
-            assert!(has_wal_reset_bug(affected), "{affected}");
+            let error = check_version(affected).expect_err("it is refused");
+            assert_eq!(error.kind(), StoreErrorKind::Incompatible, "{affected}");
         }
         for fixed in [
             3_006_023, 3_044_006, 3_050_007, 3_051_003, 3_054_001, 4_000_000,
         ] {
-            assert!(!has_wal_reset_bug(fixed), "{fixed}");
+            assert!(check_version(fixed).is_ok(), "{fixed}");
         }
     }
 }

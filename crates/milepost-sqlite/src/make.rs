@@ -80,7 +80,8 @@ fn make_private(path: &Path) -> io::Result<()> {
         .mode(0o600)
         .open(path)?;
     // Whatever the umask has taken away.
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+    let restricted = fs::set_permissions(path, fs::Permissions::from_mode(0o600));
+    restricted.inspect_err(|_| drop(Temporary(path.to_owned())))
 }
 
 #[cfg(not(unix))]

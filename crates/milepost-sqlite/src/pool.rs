@@ -220,3 +220,48 @@ pub(crate) fn begin(
     let begun = deadline.retry(|| run(connection, how));
     begun.map_err(store_error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_comes_behind_1024_who_wait_is_busy_at_once() {
+        let pool = Pool::new(1);
+        pool.add(Connection::open_in_memory().expect("it opens"));
+        let none_more = || panic!("it has one, and may have no more");
+        let take = || pool.take(Deadline::at(None), none_more);
+        let held = take().expect("nobody has it");
+        std::thread::scope(|scope| {
+            for _ in 0..WAITING {
+                scope.spawn(|| drop(take().expect("its turn comes")));
+            }
+            while pool.lock().waiting < WAITING {
+                std::thread::yield_now();
+            }
+            let error = take().map(drop).expect_err("too many wait");
+            assert_eq!(error.kind(), StoreErrorKind::Busy);
+            drop(held);
+        });
+        assert!(!pool.is_waited_for());
+    }
+
+    #[test]
+    fn whoever_waits_is_busy_at_its_deadline() {
+        let pool = Pool::new(1);
+        pool.add(Connection::open_in_memory().expect("it opens"));
+        let none_more = || panic!("it has one, and may have no more");
+        let _held = pool
+            .take(Deadline::at(None), none_more)
+            .expect("nobody has it");
+        for patience in [Duration::ZERO, Duration::from_millis(20)] {
+            let began = Instant::now();
+            let refused = pool.take(Deadline::after(patience), none_more);
+            assert_eq!(
+                refused.map(drop).expect_err("it is held").kind(),
+                StoreErrorKind::Busy
+            );
+            assert!(began.elapsed() >= patience);
+        }
+    }
+}

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Place, begin, pipeline};
-use milepost_core::{NewProcess, RequestId, StoreErrorKind, TrackError, Tracker};
+use milepost_core::{Change, NewProcess, RequestId, StoreErrorKind, TrackError, Tracker, Wipe};
 use milepost_faults::{Call, Error, Fault, Faults, Lasts};
 use milepost_sqlite::{Durability, SqliteConfig, SqliteStore};
 
@@ -131,4 +131,34 @@ fn the_durability_that_is_asked_for_is_what_commits_are_synced_by() {
             assert_eq!(synced(&begins), syncs, "{durability:?}, after a wipe");
         }
     }
+}
+
+/// How many writes it takes that so many call for a wipe at once, each with a store of its own.
+fn writes_of_wipes(callers: usize) -> u64 {
+    let place = Place::new();
+    let faults = faults_at(&place);
+    let tracker = || Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+    let first = tracker();
+    let ids = (0..3_000).map(|n| begin(&first, &format!("{n}.pdf")).request_id());
+    let erase = |id| first.op(id, Change::erase());
+    let ops = ids.step_by(2).map(erase).collect::<Vec<_>>();
+    let verdicts = first.apply(&ops).expect("a batch");
+    assert!(verdicts.iter().all(Result::is_ok));
+    let trackers = (0..callers).map(|_| tracker()).collect::<Vec<_>>();
+    faults.disarm();
+    std::thread::scope(|scope| {
+        for tracker in &trackers {
+            scope.spawn(|| while tracker.wipe().expect("it wipes") != Wipe::Done {});
+        }
+    });
+    faults.counts().of(Call::Write)
+}
+
+#[test]
+fn wipes_at_the_same_time_share_their_work() {
+    let (alone, together) = (writes_of_wipes(1), writes_of_wipes(6));
+    assert!(
+        together < 2 * alone,
+        "one wipe writes {alone} times, six write {together} times"
+    );
 }

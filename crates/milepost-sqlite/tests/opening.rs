@@ -6,10 +6,11 @@ use std::error::Error;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use common::{Place, SmallDisk, begin, foreign_connection};
+use common::{Place, SmallDisk, begin, foreign_connection, not_checked};
 use milepost_core::{StoreError, StoreErrorKind, Tracker};
 use milepost_sqlite::{SqliteConfig, SqliteStore};
 
@@ -73,27 +74,70 @@ fn a_missing_file_is_made_for_its_owner_only_and_nothing_is_left_beside_it() {
     }
 }
 
+const IN_A_CHILD: &str = "MILEPOST_TEST_IN_A_CHILD";
+
+/// No test of its own: what the two below have another OS process do.
 #[test]
-fn a_file_is_made_for_its_owner_only_whatever_the_umask() {
-    // An OS process has one umask for all its threads: this test runs itself again.
-    if let Some(path) = std::env::var_os("MILEPOST_MAKE_FILE") {
-        drop(SqliteStore::open(path).expect("it is made"));
+fn in_a_child() {
+    if let Some(path) = std::env::var_os(IN_A_CHILD)
+        && let Err(error) = SqliteStore::open(path)
+    {
+        println!("refused: {:?}", error.kind());
+    }
+}
+
+/// Opens a file in an OS process that is started this way. Why it was refused.
+fn open_in_a_child(place: &Place, start: &[&str]) -> Option<String> {
+    let (program, arguments) = start.split_first().expect("a program");
+    let output = Command::new(program)
+        .args(arguments)
+        .arg(std::env::current_exe().expect("it runs"))
+        .args(["--exact", "in_a_child", "--nocapture"])
+        .env(IN_A_CHILD, place.path())
+        .output()
+        .expect("it starts");
+    assert!(output.status.success(), "{output:?}");
+    let printed = String::from_utf8(output.stdout).expect("it is text");
+    let refused = printed.split_once("refused: ")?.1;
+    refused.split_whitespace().next().map(str::to_owned)
+}
+
+/// The calls that the store makes itself, beside those of SQLite.
+#[cfg(target_os = "linux")]
+#[test]
+fn whatever_fails_while_a_file_is_made_is_said_and_leaves_nothing_half_made() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        not_checked("strace is not there");
         return;
     }
-    let program = std::env::current_exe().expect("it runs");
-    let test = std::thread::current().name().expect("a test").to_owned();
+    for call in ["fsync", "linkat", "/f?chmod(at2?)?$"] {
+        for (error, kind) in [("EIO", "Unavailable"), ("ENOSPC", "Full")] {
+            let mut failed = 0;
+            for nth in 1.. {
+                let place = Place::new();
+                let inject = format!("inject={call}:error={error}:when={nth}");
+                let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &inject];
+                let Some(refused) = open_in_a_child(&place, &strace) else {
+                    break;
+                };
+                failed += 1;
+                assert_eq!(refused, kind, "{inject}");
+                let files = place.files().into_iter().map(|(path, _)| path);
+                let left = files.filter(|path| *path != place.path());
+                assert_eq!(left.collect::<Vec<_>>(), Vec::<PathBuf>::new(), "{inject}");
+                SqliteStore::open(place.path()).expect("the next finds nothing in its way");
+            }
+            assert!(failed > 0, "{call} was not made to fail");
+        }
+    }
+}
+
+#[test]
+fn a_file_is_made_for_its_owner_only_whatever_the_umask() {
     for umask in ["0", "777"] {
         let place = Place::new();
-        let made = Command::new("sh")
-            .args([
-                "-c",
-                &format!("umask {umask} && exec \"$0\" --exact \"$1\""),
-            ])
-            .args([program.as_os_str(), test.as_ref()])
-            .env("MILEPOST_MAKE_FILE", place.path())
-            .output()
-            .expect("sh runs");
-        assert!(made.status.success(), "{made:?}");
+        let umasked = format!("umask {umask} && exec \"$0\" \"$@\"");
+        assert_eq!(open_in_a_child(&place, &["sh", "-c", &umasked]), None);
         let metadata = std::fs::metadata(place.path()).expect("it is there");
         assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{umask}");
     }

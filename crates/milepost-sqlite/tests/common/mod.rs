@@ -90,7 +90,7 @@ impl<'p> SmallDisk<'p> {
 }
 
 /// Says that the test that runs could not be made, where `./test` shows it: what a passing test prints nobody sees.
-fn not_checked(why: &str) {
+pub(crate) fn not_checked(why: &str) {
     let thread = std::thread::current();
     let line = format!("{}: SKIPPED: {why}\n", thread.name().unwrap_or("a test"));
     eprint!("{line}");

@@ -10,6 +10,7 @@ use milepost::{
     Cursor, FileId, MemoryStore, Process, Query, RequestId, SqliteStore, StatusStore,
     StoreErrorKind, TrackError, Tracker,
 };
+use serde_json::Value;
 
 use super::fields::{FIELDS, Field};
 use super::lawful::lawful;
@@ -44,7 +45,9 @@ pub fn try_all(shard: &Shard<'_>, make: Maker) -> Result<Done, Broken> {
             other: Tracker::with_clock(make(&path)?, clock()),
         };
         let mut random = shard.random(done);
-        let texts = (0..TOGETHER).map(|_| text(&mut random)).collect::<Vec<_>>();
+        let mut texts = (0..TOGETHER).map(|_| text(&mut random)).collect::<Vec<_>>();
+        texts[0] = text(&mut random) + &"\u{e9}".repeat(1 << 19);
+        texts[1].push('\0');
         let tried = texts.len() as u64;
         watched(move || pair.try_texts(&texts))?;
         fs::remove_file(&path)?;
@@ -259,11 +262,11 @@ fn in_json(text: &str, kept: &[Arc<Process>]) -> Result<(), Broken> {
     let json = serde_json::to_string(&**process)?;
     let mut literals = LITERALS.map(<[u8]>::to_vec).to_vec();
     literals.push(serde_json::to_vec(text)?);
-    let name = serde_json::to_string(process.file().name())?;
-    let pipeline = serde_json::to_string(process.pipeline())?;
+    let mut leaves = BTreeSet::new();
+    texts_in(&serde_json::to_value(&**process)?, &mut leaves);
     for (literal, of) in literals
         .iter()
-        .flat_map(|literal| [(literal, &name), (literal, &pipeline)])
+        .flat_map(|literal| leaves.iter().map(move |of| (literal, of)))
     {
         let Some((before, after)) = json.split_once(of.as_str()) else {
             continue;
@@ -279,4 +282,16 @@ fn in_json(text: &str, kept: &[Arc<Process>]) -> Result<(), Broken> {
         }
     }
     Ok(())
+}
+
+/// Each text in it, as it is written in JSON.
+fn texts_in(value: &Value, texts: &mut BTreeSet<String>) {
+    match value {
+        Value::String(_) => {
+            texts.insert(value.to_string());
+        }
+        Value::Array(values) => values.iter().for_each(|value| texts_in(value, texts)),
+        Value::Object(fields) => fields.values().for_each(|value| texts_in(value, texts)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
