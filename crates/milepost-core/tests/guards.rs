@@ -197,6 +197,10 @@ fn a_passed_run_changes_nothing_if_history_shows_this_very_outcome() {
     unchanged(&mut slot, Change::complete(1), first.attempt(1));
     unchanged(&mut slot, Change::fail(2, failure()), first.attempt(1));
     stale(&mut slot, Change::cancel(""), first, run, 1, 2);
+    // The attempts that stand now have not ended so.
+    stale(&mut slot, Change::complete(2), first.attempt(2), run, 1, 2);
+    stale(&mut slot, Change::skip(2, ""), first.attempt(2), run, 1, 2);
+    stale(&mut slot, Change::skip(1, ""), first.attempt(1), run, 1, 2);
     stale(&mut slot, Change::start(3), first.attempt(1), run, 1, 2);
     stale(&mut slot, Change::start(1), first.attempt(1), run, 1, 2);
     stale(&mut slot, Change::erase(), first, run, 1, 2);
@@ -241,6 +245,7 @@ fn a_passed_revision_changes_nothing_if_the_effect_stands() {
         1,
         2,
     );
+    stale(&mut slot, Change::request_cancel(""), born, revision, 1, 2);
     stale(&mut slot, Change::complete(1), born, revision, 1, 2);
     stale(&mut slot, Change::skip(2, ""), born, revision, 1, 2);
     stale(&mut slot, Change::retry(1, failure()), born, revision, 1, 2);
@@ -250,6 +255,14 @@ fn a_passed_revision_changes_nothing_if_the_effect_stands() {
 
     slot.must(2, Change::retry(1, failure()));
     unchanged(&mut slot, Change::retry(1, failure()), born);
+    // Nobody is asked, so it is cancelled at once; a claim has it asked for.
+    let mut wished = Slot::begun(&chain(2));
+    wished
+        .must(1, Change::claim("worker", Duration::from_mins(1), 7))
+        .must(2, Change::request_cancel("enough"));
+    unchanged(&mut wished, Change::request_cancel("enough"), born);
+    wished.must(3, Change::cancel("enough"));
+    unchanged(&mut wished, Change::request_cancel("enough"), born);
     stale(
         &mut slot,
         Change::retry(1, other_failure()),

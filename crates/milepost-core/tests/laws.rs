@@ -295,6 +295,20 @@ fn the_outcome_is_what_the_modules_add_up_to() {
     assert_eq!(read(json.clone()).expect_err("a long reason"), OUTCOME);
     json["outcome"] = json!("ongoing");
     assert_eq!(read(json).expect_err("it was cancelled"), OUTCOME);
+
+    let mut json = claimed();
+    json["cancel_request"] = Value::Null;
+    for module in 0..2 {
+        json["modules"][module]["state"] = json!({"complete": {"started": time, "ended": time}});
+    }
+    json["outcome"] = json!({"complete": {"at": time}});
+    assert!(read(json.clone()).is_ok());
+    for outcome in [
+        json!("ongoing"),
+        json!({"cancelled": {"at": time, "reason": ""}}),
+    ] {
+        broken_in(json.clone(), "/outcome", outcome, OUTCOME);
+    }
 }
 
 /// The JSON form once let through what no record could hold: it was read, kept, and could then never be
