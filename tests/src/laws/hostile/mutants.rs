@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use milepost::{SqliteConfig, SqliteStore, StatusStore, StoreError, StoreErrorKind};
+use milepost::{SqliteConfig, SqliteStore, StatusStore, StoreError, StoreErrorKind, WipeLevel};
 
 use super::edits::{Mutant, mutant};
 use super::originals::originals;
@@ -45,7 +45,9 @@ pub fn try_all(shard: &Shard<'_>, opener: Opener, tally: &mut Tally) -> Result<D
         let original = &originals[random.usize(..originals.len())];
         let other = &originals[random.usize(..originals.len())];
         let mutant = mutant(original, other, &directory.join("status.db"), &mut random)?;
-        let fate = try_one(&directory, &mutant, &original.ids, opener);
+        // A file that is to give nothing back may be opened by a store that does, and the other way round.
+        let wipe_level = [WipeLevel::Files, WipeLevel::Media][random.usize(..2)];
+        let fate = try_one(&directory, &mutant, &original.ids, wipe_level, opener);
         let fate = fate.map_err(|how| {
             let kept = directory.display();
             Broken::new(format!(
@@ -66,19 +68,20 @@ pub fn try_bytes(directory: &Path, bytes: &[u8]) -> Result<(), Broken> {
     let mutant = Mutant::of(bytes.to_vec());
     let ids = super::lives::samples().iter();
     let ids = ids.map(|process| process.request_id()).collect::<Vec<_>>();
-    try_one(directory, &mutant, &ids, open).map(drop)
+    try_one(directory, &mutant, &ids, WipeLevel::Files, open).map(drop)
 }
 
 fn try_one(
     directory: &Path,
     mutant: &Mutant,
     ids: &[milepost::RequestId],
+    wipe_level: WipeLevel,
     opener: Opener,
 ) -> Result<Fate, Broken> {
     let path = directory.join("status.db");
     mutant.lay(&path)?;
     let (there, ids) = (path.clone(), ids.to_vec());
-    let fate = watched(move || visit(&there, &ids, opener))?;
+    let fate = watched(move || visit(&there, &ids, wipe_level, opener))?;
     match &fate {
         Fate::Refused(kind, says) => {
             let documented = matches!(

@@ -45,6 +45,7 @@ pub(super) fn originals(directory: &Path) -> Result<Vec<Original>, Broken> {
                 "a wipe without time is done".to_owned()
             })
         })?,
+        closed_at(WipeLevel::Media, directory, "kept", 120, erase_every_second)?,
         open(directory, "walled", 40, 40)?,
         open(directory, "young", 0, 28)?,
     ];
@@ -58,11 +59,12 @@ pub(super) fn originals(directory: &Path) -> Result<Vec<Original>, Broken> {
     Ok(all)
 }
 
-fn tracker(path: &Path) -> Result<(Tracker, SeededClock), Broken> {
+fn tracker(path: &Path, wipe_level: WipeLevel) -> Result<(Tracker, SeededClock), Broken> {
     let clock = SeededClock::new(morning(), 11);
     let store = SqliteStore::open_with(SqliteConfig {
         // It is made once and thrown away.
         wipe_budget: Duration::ZERO,
+        wipe_level,
         ..SqliteConfig::new(path)
     })?;
     Ok((Tracker::with_clock(store, clock.clone()), clock))
@@ -74,8 +76,18 @@ fn closed(
     count: usize,
     then: fn(&Tracker, &[RequestId]) -> Result<(), Broken>,
 ) -> Result<Original, Broken> {
+    closed_at(WipeLevel::Files, directory, name, count, then)
+}
+
+fn closed_at(
+    wipe_level: WipeLevel,
+    directory: &Path,
+    name: &'static str,
+    count: usize,
+    then: fn(&Tracker, &[RequestId]) -> Result<(), Broken>,
+) -> Result<Original, Broken> {
     let path = directory.join(name);
-    let (tracker, clock) = tracker(&path)?;
+    let (tracker, clock) = tracker(&path, wipe_level)?;
     let ids = lead(&tracker, &clock, &mut fastrand::Rng::with_seed(11), count)?;
     then(&tracker, &ids)?;
     drop(tracker);
@@ -105,10 +117,10 @@ fn open(
 ) -> Result<Original, Broken> {
     let path = directory.join(name);
     let mut random = fastrand::Rng::with_seed(12);
-    let (first, clock) = tracker(&path)?;
+    let (first, clock) = tracker(&path, WipeLevel::Files)?;
     let mut ids = lead(&first, &clock, &mut random, before)?;
     drop(first);
-    let (second, _) = tracker(&path)?;
+    let (second, _) = tracker(&path, WipeLevel::Files)?;
     ids.extend(lead(&second, &clock, &mut random, after)?);
     let copy = |suffix: &str| {
         let from = format!("{}{suffix}", path.display());

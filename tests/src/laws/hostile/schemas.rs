@@ -7,7 +7,13 @@ const FOR_EVER: &str = "hex(zeroblob(200)) LIKE '%0%0%0%0%0%0%0%0%0%0%0%0%1'";
 
 /// An edit of the schema, or of what the store keeps beside its rows; the family it belongs to.
 pub(super) fn any_edit(random: &mut Rng) -> (&'static str, String) {
-    let table = ["process_a", "process_b", "wipe_progress"][random.usize(..3)];
+    let table = [
+        "process_a",
+        "process_b",
+        "wipe_progress",
+        "wipe_media",
+        "wipe_filler",
+    ][random.usize(..5)];
     match random.u8(..4) {
         0 => ("schema", text_of(table, random)),
         1 => ("schema", added(table, random)),
@@ -101,7 +107,12 @@ fn index(on: &str) -> String {
 
 /// Something else by a name of ours.
 fn replaced(table: &str, random: &mut Rng) -> String {
-    match random.u8(..9) {
+    match random.u8(..10) {
+        8 => format!(
+            "DROP TABLE IF EXISTS {table};
+             CREATE VIEW {table} AS WITH RECURSIVE n (kept_blocks) AS
+                 (SELECT 2 UNION ALL SELECT kept_blocks + 1 FROM n) SELECT * FROM n"
+        ),
         0 => format!("DROP TABLE {table}; CREATE VIEW {table} AS SELECT * FROM sqlite_schema"),
         1 => format!("CREATE TABLE kept AS SELECT * FROM {table}; DROP TABLE {table}; ALTER TABLE kept RENAME TO {table}"),
         2 => format!("DROP TABLE {table}"),
@@ -132,7 +143,16 @@ fn progress(random: &mut Rng) -> String {
         random.i64(..).to_string(),
         "erased + 1".to_owned(),
     ];
-    match random.u8(..6) {
+    match random.u8(..8) {
+        4 | 5 => format!(
+            "UPDATE OR IGNORE wipe_media SET {} = {}",
+            ["kept_blocks", "overwritten", "turns"][random.usize(..3)],
+            ["-1", "2", "1000000", "9223372036854775807"][random.usize(..4)]
+        ),
+        6 => format!(
+            "INSERT INTO wipe_filler (zeros) VALUES (zeroblob({}))",
+            random.u32(..3_000_000)
+        ),
         0 => "DELETE FROM wipe_progress".to_owned(),
         1 => "INSERT INTO wipe_progress VALUES (2, 1, 5, NULL, 1, 1)".to_owned(),
         2 => "PRAGMA auto_vacuum = NONE; VACUUM".to_owned(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use milepost::{
     Durability, NewProcess, OverallStatus, Pipeline, Process, Progress, Query, ReapPolicy,
-    RequestId, SqliteConfig, StoreError, StoreErrorKind, TrackError, Tracker, Update,
+    RequestId, SqliteConfig, StoreError, StoreErrorKind, TrackError, Tracker, Update, WipeLevel,
 };
 
 use super::lawful::lawful;
@@ -43,12 +43,18 @@ impl fmt::Display for Fate {
 const ASKED: usize = 40;
 
 /// Opens, reads, writes, wipes, and reads again in a store that is opened anew.
-pub(super) fn visit(path: &Path, ids: &[RequestId], opener: Opener) -> Result<Fate, Broken> {
+pub(super) fn visit(
+    path: &Path,
+    ids: &[RequestId],
+    wipe_level: WipeLevel,
+    opener: Opener,
+) -> Result<Fate, Broken> {
     let config = SqliteConfig {
         busy_timeout: Duration::from_millis(100),
         wipe_budget: Duration::from_millis(20),
         // A sync tells nothing here, and takes its time.
         durability: Durability::Normal,
+        wipe_level,
         ..SqliteConfig::new(path)
     };
     let now = morning() + Duration::from_hours(1);
