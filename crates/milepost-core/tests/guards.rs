@@ -218,6 +218,9 @@ fn a_cancel_of_a_later_run_is_not_taken_for_that_of_an_earlier_one() {
     let mut slot = rerun();
     slot.must(4, Change::cancel("enough"))
         .must(5, Change::rerun());
+    let attempts = slot.process().modules()[1].attempts();
+    let runs = attempts.iter().map(milepost_core::Attempt::run);
+    assert_eq!(runs.collect::<Vec<_>>(), [1, 2]);
     stale(
         &mut slot,
         Change::cancel("enough"),
