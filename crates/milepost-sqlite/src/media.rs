@@ -215,8 +215,9 @@ impl SqliteStore {
 
     /// How many pages the WAL has; none while that is not known.
     fn wal_length(&self) -> Result<Option<u64>, StoreError> {
-        let reader = self.reader(self.deadline())?;
-        Ok(checkpoint(&reader, sql::CHECKPOINT)?.pages)
+        // Not a reader: whoever asks may have the only one.
+        let writer = self.writer(self.deadline())?;
+        Ok(checkpoint(&writer, sql::CHECKPOINT)?.pages)
     }
 }
 

@@ -232,6 +232,19 @@ fn a_count_that_contradicts_itself_is_corrupt_and_never_done() {
 }
 
 #[test]
+fn one_reader_is_enough() {
+    let place = Place::new();
+    let tracker = open(SqliteConfig {
+        readers: 1,
+        busy_timeout: Duration::from_secs(2),
+        ..keeping(place.path())
+    });
+    let ids = (0..1_000).map(|n| begin(&tracker, &format!("{n}.pdf")).request_id());
+    erase(&tracker, &ids.collect::<Vec<_>>());
+    assert!(is_done(&wiped(&tracker)));
+}
+
+#[test]
 fn it_comes_to_an_end_while_others_write() {
     let place = Place::new();
     let tracker = open(keeping(place.path()));
