@@ -12,6 +12,7 @@ pub mod disk;
 pub mod law;
 pub mod laws;
 pub mod race;
+pub mod reads;
 
 /// The programs in `README.md`.
 #[cfg(doctest)]

@@ -25,7 +25,7 @@ use crate::{sql, wal_hook};
 /// the file: the WAL starts anew only when nobody has added to it meanwhile, and only then is the file synced. So
 /// the longer that is put off, the longer they stand.
 const BUDGET: u64 = 2_000;
-/// How often it catches up with those who write before that.
+/// How often it comes back before that for what somebody who read was in the way of.
 const CATCHING_UP: usize = 4;
 /// How much may be left for that: a few milliseconds' work.
 const LITTLE: u64 = BUDGET / 4;
@@ -172,7 +172,7 @@ impl Keeper {
         };
         let carrying = self.bell.carrying();
         let mut wal = run(&connection, sql::CHECKPOINT)?;
-        // What came meanwhile, until it is little.
+        // What was held back, until it is little.
         for _ in 0..CATCHING_UP {
             if wal.left() < LITTLE {
                 break;

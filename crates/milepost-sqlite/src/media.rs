@@ -181,14 +181,15 @@ impl SqliteStore {
     /// Starts the WAL anew; says how many pages long it is then to become until nothing old is in it. None if others
     /// are in the way.
     fn start_wal_anew(&self) -> Result<Option<u64>, StoreError> {
+        self.carry_over()?;
         // So that it can be told from one that did not start anew.
         if self
             .wal_length()?
             .is_none_or(|now| now < TOLD_APART.unsigned_abs())
         {
             self.write_transaction(|writer| fill_pages(writer, TOLD_APART))?;
+            self.carry_over()?;
         }
-        self.carry_over()?;
         let writer = self.writer(self.deadline())?;
         let restarted = waiting(&writer, READERS_LEAVE, || checkpoint(&writer, sql::RESTART))??;
         let Some(before) = restarted.pages.filter(|_| restarted.is_whole) else {

@@ -39,7 +39,7 @@ pub(crate) const READERS_LEAVE: Duration = Duration::from_millis(20);
 /// How long a wipe leaves the writer to others between two steps.
 pub(crate) const BREATH: Duration = Duration::from_millis(1);
 /// How often a wipe tries for a checkpoint that nobody has written beside.
-const CATCHING_UP: usize = 20;
+const CATCHING_UP: usize = 10;
 
 /// The row of `wipe_progress`: each number counts erasures.
 pub(crate) struct Progress {
@@ -211,14 +211,16 @@ impl SqliteStore {
     /// Carries the WAL over into the file while others write, so that little is left for the moment in which they stand
     /// still. By a checkpoint that nobody has written beside, if one can be had: only then is the file synced.
     pub(crate) fn carry_over(&self) -> Result<(), StoreError> {
-        // Not the writer: those who write with this store need it.
-        let reader = self.reader(self.deadline())?;
+        let mut before = None;
         for _ in 0..CATCHING_UP {
-            let wal = checkpoint(&reader, sql::CHECKPOINT)?;
-            if wal.pages.is_some() && wal.left() == 0 {
-                break;
+            // Not the writer: those who write with this store need it. Anew each time, for there may be but one reader.
+            let wal = checkpoint(&*self.reader(self.deadline())?, sql::CHECKPOINT)?;
+            match wal.pages {
+                // As long as when the last one began.
+                Some(_) if wal.pages == before && wal.left() == 0 => break,
+                Some(_) => before = wal.pages,
+                None => std::thread::sleep(BREATH),
             }
-            std::thread::sleep(BREATH);
         }
         Ok(())
     }

@@ -106,8 +106,12 @@ fn open_in_a_child(place: &Place, start: &[&str]) -> Option<String> {
 #[cfg(target_os = "linux")]
 #[test]
 fn whatever_fails_while_a_file_is_made_is_said_and_leaves_nothing_half_made() {
-    if Command::new("strace").arg("-V").output().is_err() {
-        not_checked("strace is not there");
+    let probe = "inject=/^f?sync$:error=EIO:when=1";
+    let probe = Command::new("strace")
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", probe, "true"])
+        .output();
+    if !probe.is_ok_and(|probe| probe.status.success()) {
+        not_checked("strace is not there, or may not trace");
         return;
     }
     for call in ["fsync", "linkat", "/f?chmod(at2?)?$"] {
@@ -205,11 +209,29 @@ fn an_unwritable_place_is_refused() {
 }
 
 #[test]
-fn a_read_only_file_is_refused_to_whom_it_is_read_only() {
+fn a_file_that_its_mode_makes_read_only_is_refused() {
+    let place = Place::new();
+    some_file(&place);
+    let read_only = std::fs::Permissions::from_mode(0o400);
+    std::fs::set_permissions(place.path(), read_only).expect("its mode changes");
+    if std::fs::OpenOptions::new()
+        .append(true)
+        .open(place.path())
+        .is_ok()
+    {
+        // For root a mode is no obstacle: the next test has one that is.
+        return;
+    }
+    let error = SqliteStore::open(place.path()).expect_err("it cannot be written to");
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    assert!(source(&error).contains("read-only"), "{}", source(&error));
+}
+
+#[test]
+fn a_file_on_a_read_only_disk_is_refused() {
     let place = Place::new();
     let directory = place.path().with_file_name("disk");
     std::fs::create_dir(&directory).expect("a directory");
-    // For root a file's mode is no obstacle; a disk's is.
     let Some(disk) = SmallDisk::mount(&directory, "4m") else {
         return;
     };

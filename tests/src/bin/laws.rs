@@ -165,7 +165,7 @@ fn is_same_code(commits: &[&str]) -> bool {
     let code = [
         "--",
         "crates/*/src/*",
-        "crates/*/tests/golden",
+        "crates/*/tests/golden/*",
         "tests/src",
         "tests/faults",
         "tests/tests/__fuzz__",

@@ -21,6 +21,7 @@ use milepost::{
 use milepost_tests::race::client::{self, Task};
 use milepost_tests::race::faulty::Faulty;
 use milepost_tests::race::forks;
+use milepost_tests::reads::hold_snapshot;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -179,25 +180,20 @@ fn read(file: &str) -> Outcome<()> {
     const LISTS: usize = 4;
     /// Those who read as long as is promised, of whom one always began before the other ended.
     const SNAPSHOTS: usize = 2;
+    const TENTH: Duration = Duration::from_millis(100);
     let tracker = Tracker::new(SqliteStore::open(file)?);
-    let times = until_told(LISTS + SNAPSHOTS, |thread, _| {
-        if thread < LISTS {
+    let times = until_told(LISTS + SNAPSHOTS, |number, times| {
+        if number < LISTS {
             let listed = tracker.list(&Query::new().limit(1_000));
             listed.map(drop).map_err(io::Error::other)
         } else {
-            hold_snapshot(file).map_err(io::Error::other)
+            if times == 1 && number == LISTS {
+                thread::sleep(TENTH / 2);
+            }
+            hold_snapshot(file.as_ref(), TENTH).map_err(io::Error::other)
         }
     })?;
     println!("{times}");
-    Ok(())
-}
-
-/// Reads for a tenth of a second.
-fn hold_snapshot(file: &str) -> rusqlite::Result<()> {
-    let mut connection = rusqlite::Connection::open(file)?;
-    let snapshot = connection.transaction()?;
-    snapshot.query_row("SELECT count(*) FROM wipe_progress", [], |_| Ok(()))?;
-    thread::sleep(Duration::from_millis(100));
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use milepost::{Change, Durability, NewProcess, Op, Pipeline, Progress, Tracker, 
 
 use super::kills::{open, wipe_until_done};
 use crate::law::{Broken, Done, Law, Shard, ensure};
+use crate::reads::hold_snapshot;
 
 /// How long others wait for a wipe.
 pub static WIPE_WAITS: Law = Law {
@@ -110,12 +111,8 @@ pub fn wipe_waits(
 
 /// Reads for a tenth of a second, again and again.
 fn read_for_long(file: &Path, stop: &AtomicBool) -> Result<(), Broken> {
-    let mut connection = rusqlite::Connection::open(file)?;
     while !stop.load(Ordering::Relaxed) {
-        let snapshot = connection.transaction()?;
-        snapshot.query_row("SELECT count(*) FROM wipe_progress", [], |_| Ok(()))?;
-        std::thread::sleep(Duration::from_millis(100));
-        drop(snapshot);
+        hold_snapshot(file, Duration::from_millis(100))?;
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(())

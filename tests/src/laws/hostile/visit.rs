@@ -11,7 +11,7 @@ use milepost::{
     Durability, NewProcess, OverallStatus, Pipeline, Process, Progress, Query, ReapPolicy,
     RequestId, SqliteConfig, StoreError, StoreErrorKind, TrackError, Tracker, Update, WipeLevel,
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 use super::lawful::lawful;
 use super::lives::{SeededClock, morning};
@@ -217,12 +217,17 @@ fn walk(tracker: &Tracker, query: &Query, processes: usize) -> Result<(), Broken
     Err(Broken::new(format!("a list does not end: {query:?}")))
 }
 
-/// Whether SQLite itself says so.
+/// Whether SQLite itself says so of a table of processes or its indexes.
 fn is_damaged(path: &Path) -> bool {
-    let check = Connection::open(path).and_then(|database| {
-        database.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0))
-    });
-    check.is_ok_and(|check| check != "ok")
+    ["process_a", "process_b"].iter().any(|table| {
+        let check = format!("PRAGMA integrity_check('{table}')");
+        let check = Connection::open(path)
+            .and_then(|database| database.query_row(&check, [], |row| row.get::<_, String>(0)));
+        match check {
+            Ok(says) => says != "ok",
+            Err(error) => error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt),
+        }
+    })
 }
 
 /// Does a bit of everything, and says whom that was about.
