@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use milepost::{
-    Change, Durability, MemoryStore, Op, OverallStatus, Page, Process, Query, RequestId,
-    SqliteConfig, SqliteStore, StatusStore, TrackError, Tracker, Verdict,
+    Change, Durability, MemoryStore, Op, OverallStatus, Page, Query, RequestId, SqliteConfig,
+    SqliteStore, StatusStore, TrackError, Tracker, Verdict,
 };
 use tempfile::TempDir;
 
@@ -35,7 +35,7 @@ pub(crate) struct Batch {
 /// What a store is to be asked.
 pub(crate) struct Question {
     warm: Warm,
-    pub(crate) id: RequestId,
+    pub(crate) ids: Vec<RequestId>,
     pub(crate) query: Query,
 }
 
@@ -80,11 +80,11 @@ impl Warm {
         self.tracker.list(&query()).expect("the query is lawful");
     }
 
-    pub(crate) fn begin(self) -> Batch {
-        let creation = self.tracker.prepare(new()).expect("it is valid");
+    pub(crate) fn begin(self, ops: usize) -> Batch {
+        let create = |_| self.tracker.prepare(new()).expect("it is valid");
         Batch {
+            ops: (0..ops).map(create).collect(),
             warm: self,
-            ops: vec![creation],
         }
     }
 
@@ -99,7 +99,7 @@ impl Warm {
 
     pub(crate) fn ask(self) -> Question {
         Question {
-            id: self.live[LIVE / 2],
+            ids: self.live[..LIVE - 1].to_vec(),
             query: query(),
             warm: self,
         }
@@ -147,9 +147,10 @@ pub(crate) fn has_changed((_, verdicts): (Batch, Result<Vec<Verdict>, TrackError
     all_changed(verdicts);
 }
 
-pub(crate) fn is_found((question, process): (Question, Result<Arc<Process>, TrackError>)) {
-    let process = process.expect("it has begun");
-    assert_eq!(process.request_id(), question.id);
+pub(crate) fn is_found((question, revisions): (Question, Result<u64, TrackError>)) {
+    // Each has begun, and started its first module.
+    let revisions = revisions.expect("all have begun");
+    assert_eq!(revisions, 2 * question.ids.len() as u64);
 }
 
 pub(crate) fn is_full((_, page): (Question, Result<Page, TrackError>)) {
