@@ -20,7 +20,10 @@ use crate::error::{corrupt, store_error, unavailable};
 use crate::medium;
 use crate::path::beside;
 use crate::pool::{Deadline, begin};
-use crate::wipe::{BREATH, Progress, READERS_LEAVE, checkpoint, free_pages, move_some, pending};
+use crate::wipe::{
+    BREATH, OTHERS_CATCH_UP, Progress, READERS_LEAVE, SOMEBODY_READS, checkpoint, free_pages,
+    move_some, pending,
+};
 use crate::{SqliteStore, sql};
 
 /// How many pages one transaction overwrites: others write between two of them.
@@ -108,7 +111,10 @@ impl SqliteStore {
             if progress.wiped >= wanted {
                 return Ok(Wipe::Done);
             }
-            let reason = if progress.compacted < wanted {
+            let reason = if !self.keep_wal_short()? {
+                std::thread::sleep(OTHERS_CATCH_UP);
+                SOMEBODY_READS
+            } else if progress.compacted < wanted {
                 self.write_transaction(move_some)?;
                 "the file is being compacted, and is not through yet: call again"
             } else if self
@@ -118,9 +124,8 @@ impl SqliteStore {
             } else if self.overwrite_wal(progress.compacted)? {
                 continue;
             } else {
-                // Writers have waited as long: they are to have their turn before they do again.
-                std::thread::sleep(READERS_LEAVE);
-                "somebody reads an older state of the file, or writes to it: call again once they have ended"
+                std::thread::sleep(OTHERS_CATCH_UP);
+                SOMEBODY_READS
             };
             if budget.has_passed() {
                 return Ok(pending(reason));

@@ -38,6 +38,12 @@ const MOVED_BYTES: i64 = 1024 * 1024;
 pub(crate) const READERS_LEAVE: Duration = Duration::from_millis(20);
 /// How long a wipe leaves the writer to others between two steps.
 pub(crate) const BREATH: Duration = Duration::from_millis(1);
+/// How long a wipe leaves the writer to those who have waited so long for readers, before they do again.
+pub(crate) const OTHERS_CATCH_UP: Duration = Duration::from_millis(60);
+/// How long a wipe lets the WAL become, in pages: half as long as what has others stand still.
+const GROWN: u64 = 3_000;
+pub(crate) const SOMEBODY_READS: &str =
+    "somebody reads an older state of the file, or writes to it: call again once they have ended";
 /// How often a wipe tries for a checkpoint that nobody has written beside.
 const CATCHING_UP: usize = 10;
 
@@ -150,7 +156,12 @@ impl SqliteStore {
             if progress.wiped >= wanted {
                 return Ok(Wipe::Done);
             }
-            if progress.compacted < wanted {
+            if !self.keep_wal_short()? {
+                if budget.has_passed() {
+                    return Ok(pending(SOMEBODY_READS));
+                }
+                std::thread::sleep(OTHERS_CATCH_UP);
+            } else if progress.compacted < wanted {
                 let rows = self.write_transaction(move_some)?;
                 if budget.has_passed() && rows > 0 {
                     let reason = "the file is being compacted, and is not through yet: call again";
@@ -164,11 +175,9 @@ impl SqliteStore {
                 }
             } else if !self.cut_wal_off(progress.compacted)? {
                 if budget.has_passed() {
-                    let reason = "somebody reads an older state of the file, or writes to it: call again once they have ended";
-                    return Ok(pending(reason));
+                    return Ok(pending(SOMEBODY_READS));
                 }
-                // Writers have waited as long: they are to have their turn before they do again.
-                std::thread::sleep(READERS_LEAVE);
+                std::thread::sleep(OTHERS_CATCH_UP);
             }
             std::thread::sleep(BREATH);
         }
@@ -206,6 +215,19 @@ impl SqliteStore {
         drop(writer);
         self.note_wiped(compacted)?;
         Ok(true)
+    }
+
+    /// Has the WAL start anew once a wipe has made it long, in steps that others hardly notice: when it is longer still
+    /// whoever commits waits for longer. Whether it is short; not while somebody reads what is in it.
+    pub(crate) fn keep_wal_short(&self) -> Result<bool, StoreError> {
+        let wal = checkpoint(&*self.reader(self.deadline())?, sql::CHECKPOINT)?;
+        if wal.pages.is_none_or(|pages| pages < GROWN) {
+            return Ok(true);
+        }
+        self.carry_over()?;
+        let writer = self.writer(self.deadline())?;
+        let restarted = waiting(&writer, READERS_LEAVE, || checkpoint(&writer, sql::RESTART))??;
+        Ok(restarted.is_whole)
     }
 
     /// Carries the WAL over into the file while others write, so that little is left for the moment in which they stand
