@@ -20,10 +20,7 @@ use crate::error::{corrupt, store_error, unavailable};
 use crate::medium;
 use crate::path::beside;
 use crate::pool::{Deadline, begin};
-use crate::wipe::{
-    BREATH, OTHERS_CATCH_UP, Progress, READERS_LEAVE, SOMEBODY_READS, checkpoint, free_pages,
-    move_some, pending,
-};
+use crate::wipe::{BREATH, Progress, READERS_LEAVE, checkpoint, free_pages, move_some, pending};
 use crate::{SqliteStore, sql};
 
 /// How many pages one transaction overwrites: others write between two of them.
@@ -111,10 +108,7 @@ impl SqliteStore {
             if progress.wiped >= wanted {
                 return Ok(Wipe::Done);
             }
-            let reason = if !self.keep_wal_short()? {
-                std::thread::sleep(OTHERS_CATCH_UP);
-                SOMEBODY_READS
-            } else if progress.compacted < wanted {
+            let reason = if progress.compacted < wanted {
                 self.write_transaction(move_some)?;
                 "the file is being compacted, and is not through yet: call again"
             } else if self
@@ -124,8 +118,9 @@ impl SqliteStore {
             } else if self.overwrite_wal(progress.compacted)? {
                 continue;
             } else {
-                std::thread::sleep(OTHERS_CATCH_UP);
-                SOMEBODY_READS
+                // Writers have waited as long: they are to have their turn before they do again.
+                std::thread::sleep(READERS_LEAVE);
+                "somebody reads an older state of the file, or writes to it: call again once they have ended"
             };
             if budget.has_passed() {
                 return Ok(pending(reason));
@@ -175,7 +170,6 @@ impl SqliteStore {
 
     /// Takes all rows of zeros away, at the beginning of the WAL if nobody reads from it.
     fn clear_fillers(&self) -> Result<(), StoreError> {
-        self.carry_over()?;
         checkpoint(&*self.writer(self.deadline())?, sql::RESTART)?;
         while self.write_transaction(unfill)? {
             std::thread::sleep(BREATH);
@@ -186,16 +180,15 @@ impl SqliteStore {
     /// Starts the WAL anew; says how many pages long it is then to become until nothing old is in it. None if others
     /// are in the way.
     fn start_wal_anew(&self) -> Result<Option<u64>, StoreError> {
-        self.carry_over()?;
         // So that it can be told from one that did not start anew.
         if self
             .wal_length()?
             .is_none_or(|now| now < TOLD_APART.unsigned_abs())
         {
             self.write_transaction(|writer| fill_pages(writer, TOLD_APART))?;
-            self.carry_over()?;
         }
         let writer = self.writer(self.deadline())?;
+        checkpoint(&writer, sql::CHECKPOINT)?;
         let restarted = waiting(&writer, READERS_LEAVE, || checkpoint(&writer, sql::RESTART))??;
         let Some(before) = restarted.pages.filter(|_| restarted.is_whole) else {
             return Ok(None);
@@ -221,7 +214,6 @@ impl SqliteStore {
 
     /// How many pages the WAL has; none while that is not known.
     fn wal_length(&self) -> Result<Option<u64>, StoreError> {
-        // Not a reader: whoever asks may have the only one.
         let writer = self.writer(self.deadline())?;
         Ok(checkpoint(&writer, sql::CHECKPOINT)?.pages)
     }

@@ -38,14 +38,6 @@ const MOVED_BYTES: i64 = 1024 * 1024;
 pub(crate) const READERS_LEAVE: Duration = Duration::from_millis(20);
 /// How long a wipe leaves the writer to others between two steps.
 pub(crate) const BREATH: Duration = Duration::from_millis(1);
-/// How long a wipe leaves the writer to those who have waited so long for readers, before they do again.
-pub(crate) const OTHERS_CATCH_UP: Duration = Duration::from_millis(60);
-/// How long a wipe lets the WAL become, in pages: half as long as what has others stand still.
-const GROWN: u64 = 3_000;
-pub(crate) const SOMEBODY_READS: &str =
-    "somebody reads an older state of the file, or writes to it: call again once they have ended";
-/// How often a wipe tries for a checkpoint that nobody has written beside.
-const CATCHING_UP: usize = 10;
 
 /// The row of `wipe_progress`: each number counts erasures.
 pub(crate) struct Progress {
@@ -156,12 +148,7 @@ impl SqliteStore {
             if progress.wiped >= wanted {
                 return Ok(Wipe::Done);
             }
-            if !self.keep_wal_short()? {
-                if budget.has_passed() {
-                    return Ok(pending(SOMEBODY_READS));
-                }
-                std::thread::sleep(OTHERS_CATCH_UP);
-            } else if progress.compacted < wanted {
+            if progress.compacted < wanted {
                 let rows = self.write_transaction(move_some)?;
                 if budget.has_passed() && rows > 0 {
                     let reason = "the file is being compacted, and is not through yet: call again";
@@ -175,9 +162,11 @@ impl SqliteStore {
                 }
             } else if !self.cut_wal_off(progress.compacted)? {
                 if budget.has_passed() {
-                    return Ok(pending(SOMEBODY_READS));
+                    let reason = "somebody reads an older state of the file, or writes to it: call again once they have ended";
+                    return Ok(pending(reason));
                 }
-                std::thread::sleep(OTHERS_CATCH_UP);
+                // Writers have waited as long: they are to have their turn before they do again.
+                std::thread::sleep(READERS_LEAVE);
             }
             std::thread::sleep(BREATH);
         }
@@ -204,8 +193,10 @@ impl SqliteStore {
 
     /// Tries to cut the WAL off, and if it worked notes it in a commit that is synced.
     fn cut_wal_off(&self, compacted: i64) -> Result<bool, StoreError> {
-        self.carry_over()?;
-        let writer = self.writer(self.deadline())?;
+        let deadline = self.deadline();
+        let writer = self.writer(deadline)?;
+        // Without the write lock, and without waiting: what is left for the cut is little.
+        checkpoint(&writer, sql::CHECKPOINT)?;
         let cut = waiting(&writer, READERS_LEAVE, || {
             checkpoint(&writer, sql::TRUNCATE)
         })?;
@@ -215,36 +206,6 @@ impl SqliteStore {
         drop(writer);
         self.note_wiped(compacted)?;
         Ok(true)
-    }
-
-    /// Has the WAL start anew once a wipe has made it long, in steps that others hardly notice: when it is longer still
-    /// whoever commits waits for longer. Whether it is short; not while somebody reads what is in it.
-    pub(crate) fn keep_wal_short(&self) -> Result<bool, StoreError> {
-        let wal = checkpoint(&*self.reader(self.deadline())?, sql::CHECKPOINT)?;
-        if wal.pages.is_none_or(|pages| pages < GROWN) {
-            return Ok(true);
-        }
-        self.carry_over()?;
-        let writer = self.writer(self.deadline())?;
-        let restarted = waiting(&writer, READERS_LEAVE, || checkpoint(&writer, sql::RESTART))??;
-        Ok(restarted.is_whole)
-    }
-
-    /// Carries the WAL over into the file while others write, so that little is left for the moment in which they stand
-    /// still. By a checkpoint that nobody has written beside, if one can be had: only then is the file synced.
-    pub(crate) fn carry_over(&self) -> Result<(), StoreError> {
-        let mut before = None;
-        for _ in 0..CATCHING_UP {
-            // Not the writer: those who write with this store need it. Anew each time, for there may be but one reader.
-            let wal = checkpoint(&*self.reader(self.deadline())?, sql::CHECKPOINT)?;
-            match wal.pages {
-                // As long as when the last one began.
-                Some(_) if wal.pages == before && wal.left() == 0 => break,
-                Some(_) => before = wal.pages,
-                None => std::thread::sleep(BREATH),
-            }
-        }
-        Ok(())
     }
 
     /// In a commit that is synced, and with it all that was written before.
