@@ -57,17 +57,12 @@ fn statements(connection: &Connection) -> Result<Vec<String>, StoreError> {
     let mut ours = Vec::new();
     for text in texts.map_err(store_error)? {
         let text = squeeze(&text.map_err(store_error)?);
-        let names = |names: &[&str]| names.iter().any(|name| text.contains(name));
+        let names_any = |names: &[&str]| names.iter().any(|name| text.contains(name));
         // Triggers are off, and views run when they are asked only: that happens where one has the name of a table
         // that need not be there.
-        let is_ours = if text.starts_with("createtrigger") {
-            false
-        } else if text.starts_with("createview") {
-            names(&NAMES_OF_MEDIA)
-        } else {
-            names(&NAMES) || names(&NAMES_OF_MEDIA)
-        };
-        if is_ours {
+        let is_trigger = text.starts_with("createtrigger");
+        let is_view = text.starts_with("createview");
+        if !is_trigger && (names_any(&NAMES_OF_MEDIA) || !is_view && names_any(&NAMES)) {
             ours.push(text);
         }
     }

@@ -3,9 +3,9 @@
 mod common;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::{Place, begin, foreign_connection, pipeline, root_page};
+use common::{Place, begin, foreign_connection, pipeline, root_page, wipe_until_done};
 use milepost_core::{
     Failure, NewProcess, OverallStatus, Progress, Query, RequestId, Tracker, Update, Wipe,
 };
@@ -37,20 +37,6 @@ fn found_in(place: &Place, marks: &[Vec<u8>]) -> Vec<String> {
         }
     }
     found
-}
-
-/// Wipes until it is done, as the contract says: call again.
-fn wipe_until_done(tracker: &Tracker) {
-    let deadline = Instant::now() + Duration::from_mins(1);
-    loop {
-        match tracker.wipe().expect("a wipe answers") {
-            Wipe::Done => return,
-            wipe => assert!(
-                Instant::now() < deadline,
-                "the wipe does not come to an end: {wipe:?}"
-            ),
-        }
-    }
 }
 
 /// Begins a process with the mark in every field that has one, and lets its record grow step by step.

@@ -4,8 +4,8 @@
 
 mod common;
 
-use common::{Place, begin, pipeline};
-use milepost_core::{Change, NewProcess, RequestId, StoreErrorKind, TrackError, Tracker, Wipe};
+use common::{Place, begin, erase, pipeline, wipe_until_done};
+use milepost_core::{NewProcess, RequestId, StoreErrorKind, TrackError, Tracker};
 use milepost_faults::{Call, Error, Fault, Faults, Lasts};
 use milepost_sqlite::{Durability, SqliteConfig, SqliteStore};
 
@@ -140,15 +140,12 @@ fn writes_of_wipes(callers: usize) -> u64 {
     let tracker = || Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
     let first = tracker();
     let ids = (0..3_000).map(|n| begin(&first, &format!("{n}.pdf")).request_id());
-    let erase = |id| first.op(id, Change::erase());
-    let ops = ids.step_by(2).map(erase).collect::<Vec<_>>();
-    let verdicts = first.apply(&ops).expect("a batch");
-    assert!(verdicts.iter().all(Result::is_ok));
+    erase(&first, &ids.step_by(2).collect::<Vec<_>>());
     let trackers = (0..callers).map(|_| tracker()).collect::<Vec<_>>();
     faults.disarm();
     std::thread::scope(|scope| {
         for tracker in &trackers {
-            scope.spawn(|| while tracker.wipe().expect("it wipes") != Wipe::Done {});
+            scope.spawn(|| wipe_until_done(tracker));
         }
     });
     faults.counts().of(Call::Write)

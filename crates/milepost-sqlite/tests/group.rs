@@ -91,13 +91,10 @@ fn kind(answer: &Answer) -> Option<StoreErrorKind> {
 
 #[test]
 fn a_batch_for_which_there_is_no_room_spoils_none_that_come_with_it() {
-    let place = Place::new();
-    let directory = place.path().with_file_name("small");
-    std::fs::create_dir(&directory).expect("a directory");
-    let Some(_disk) = SmallDisk::mount(&directory, "4m") else {
+    let Some(disk) = SmallDisk::mount("4m") else {
         return;
     };
-    let path = directory.join("status.db");
+    let path = disk.path();
     let store = open(&path, PATIENT);
     let other = foreign_connection(&path);
     // The large one among the first to come, and among the last.
@@ -126,19 +123,16 @@ fn a_batch_for_which_there_is_no_room_spoils_none_that_come_with_it() {
 
 #[test]
 fn whoever_is_in_a_group_whose_commit_fails_is_told_so_and_the_store_goes_on() {
-    let place = Place::new();
-    let directory = place.path().with_file_name("small");
-    std::fs::create_dir(&directory).expect("a directory");
-    let Some(_disk) = SmallDisk::mount(&directory, "4m") else {
+    let Some(disk) = SmallDisk::mount("4m") else {
         return;
     };
-    let path = directory.join("status.db");
+    let path = disk.path();
     let store = open(&path, PATIENT);
     begin(&Tracker::new(Arc::clone(&store)), "before.txt");
     let other = foreign_connection(&path);
     // Few enough pages to be held in memory until the commit writes them, alone and all together.
     let batches = (0..10).map(|_| batch(&store, 10)).collect::<Vec<_>>();
-    let ballast = fill_but_for(&directory, 16 * 1024);
+    let ballast = fill_but_for(disk.directory(), 16 * 1024);
     other.execute_batch("BEGIN IMMEDIATE").expect("the lock");
     let answers = write_at_once(&store, &batches, || {
         other.execute_batch("COMMIT").expect("the lock is free");

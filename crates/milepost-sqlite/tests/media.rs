@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{Place, begin, foreign_connection};
-use milepost_core::{Change, RequestId, StoreErrorKind, TrackError, Tracker, Wipe, WipeLevel};
+use common::{Place, begin, erase, foreign_connection};
+use milepost_core::{StoreErrorKind, TrackError, Tracker, Wipe, WipeLevel};
 use milepost_sqlite::{Durability, Mark, SqliteConfig, SqliteStore, verify_erased};
 
 fn keeping(path: PathBuf) -> SqliteConfig {
@@ -40,13 +40,6 @@ fn is_done(wipe: &Wipe) -> bool {
         Wipe::Limited { remains } => remains.contains("the file system keeps"),
         _ => false,
     }
-}
-
-/// Erases by ops, which does not wipe.
-fn erase(tracker: &Tracker, ids: &[RequestId]) {
-    let ops = ids.iter().map(|id| tracker.op(*id, Change::erase()));
-    let verdicts = tracker.apply(&ops.collect::<Vec<_>>()).expect("a batch");
-    assert!(verdicts.iter().all(Result::is_ok));
 }
 
 fn lengths(place: &Place) -> [u64; 2] {

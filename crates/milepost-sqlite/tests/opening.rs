@@ -2,24 +2,14 @@
 
 mod common;
 
-use std::error::Error;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
-use common::{Place, SmallDisk, begin, foreign_connection, not_checked};
-use milepost_core::{StoreError, StoreErrorKind, Tracker};
+use common::{Place, SmallDisk, begin, foreign_connection, source};
+use milepost_core::{StoreErrorKind, Tracker};
 use milepost_sqlite::{SqliteConfig, SqliteStore};
-
-fn source(error: &StoreError) -> String {
-    error
-        .source()
-        .expect("every store error has a source")
-        .to_string()
-}
 
 /// Opens what must be refused, and asserts that nothing in the directory has changed by it.
 fn refused(place: &Place, kind: StoreErrorKind, says: &str) {
@@ -56,95 +46,6 @@ fn edit(place: &Place, sql: &str) {
     foreign_connection(&place.path())
         .execute_batch(sql)
         .expect("an edit");
-}
-
-#[test]
-fn a_missing_file_is_made_for_its_owner_only_and_nothing_is_left_beside_it() {
-    let place = Place::new();
-    let store = SqliteStore::open(place.path()).expect("it is made");
-    begin(&Tracker::new(store), "a.txt");
-    assert_eq!(place.files().len(), 1, "closing leaves the one file");
-    let _store = SqliteStore::open(place.path()).expect("it opens again");
-    for (path, _) in place.files() {
-        let mode = std::fs::metadata(&path)
-            .expect("it is there")
-            .permissions()
-            .mode();
-        assert_eq!(mode & 0o777, 0o600, "{}", path.display());
-    }
-}
-
-const IN_A_CHILD: &str = "MILEPOST_TEST_IN_A_CHILD";
-
-/// No test of its own: what the two below have another OS process do.
-#[test]
-fn in_a_child() {
-    if let Some(path) = std::env::var_os(IN_A_CHILD)
-        && let Err(error) = SqliteStore::open(path)
-    {
-        println!("refused: {:?}", error.kind());
-    }
-}
-
-/// Opens a file in an OS process that is started this way. Why it was refused.
-fn open_in_a_child(place: &Place, start: &[&str]) -> Option<String> {
-    let (program, arguments) = start.split_first().expect("a program");
-    let output = Command::new(program)
-        .args(arguments)
-        .arg(std::env::current_exe().expect("it runs"))
-        .args(["--exact", "in_a_child", "--nocapture"])
-        .env(IN_A_CHILD, place.path())
-        .output()
-        .expect("it starts");
-    assert!(output.status.success(), "{output:?}");
-    let printed = String::from_utf8(output.stdout).expect("it is text");
-    let refused = printed.split_once("refused: ")?.1;
-    refused.split_whitespace().next().map(str::to_owned)
-}
-
-/// The calls that the store makes itself, beside those of SQLite.
-#[cfg(target_os = "linux")]
-#[test]
-fn whatever_fails_while_a_file_is_made_is_said_and_leaves_nothing_half_made() {
-    let probe = "inject=/^f?sync$:error=EIO:when=1";
-    let probe = Command::new("strace")
-        .args(["-f", "-qq", "-o", "/dev/null", "-e", probe, "true"])
-        .output();
-    if !probe.is_ok_and(|probe| probe.status.success()) {
-        not_checked("strace is not there, or may not trace");
-        return;
-    }
-    for call in ["fsync", "linkat", "/f?chmod(at2?)?$"] {
-        for (error, kind) in [("EIO", "Unavailable"), ("ENOSPC", "Full")] {
-            let mut failed = 0;
-            for nth in 1.. {
-                let place = Place::new();
-                let inject = format!("inject={call}:error={error}:when={nth}");
-                let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &inject];
-                let Some(refused) = open_in_a_child(&place, &strace) else {
-                    break;
-                };
-                failed += 1;
-                assert_eq!(refused, kind, "{inject}");
-                let files = place.files().into_iter().map(|(path, _)| path);
-                let left = files.filter(|path| *path != place.path());
-                assert_eq!(left.collect::<Vec<_>>(), Vec::<PathBuf>::new(), "{inject}");
-                SqliteStore::open(place.path()).expect("the next finds nothing in its way");
-            }
-            assert!(failed > 0, "{call} was not made to fail");
-        }
-    }
-}
-
-#[test]
-fn a_file_is_made_for_its_owner_only_whatever_the_umask() {
-    for umask in ["0", "777"] {
-        let place = Place::new();
-        let umasked = format!("umask {umask} && exec \"$0\" \"$@\"");
-        assert_eq!(open_in_a_child(&place, &["sh", "-c", &umasked]), None);
-        let metadata = std::fs::metadata(place.path()).expect("it is there");
-        assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{umask}");
-    }
 }
 
 #[test]
@@ -229,13 +130,10 @@ fn a_file_that_its_mode_makes_read_only_is_refused() {
 
 #[test]
 fn a_file_on_a_read_only_disk_is_refused() {
-    let place = Place::new();
-    let directory = place.path().with_file_name("disk");
-    std::fs::create_dir(&directory).expect("a directory");
-    let Some(disk) = SmallDisk::mount(&directory, "4m") else {
+    let Some(disk) = SmallDisk::mount("4m") else {
         return;
     };
-    let path = directory.join("status.db");
+    let path = disk.path();
     drop(Tracker::new(SqliteStore::open(&path).expect("it is made")));
     let before = std::fs::read(&path).expect("nobody has it open");
     disk.make_read_only();
@@ -341,17 +239,6 @@ fn a_file_without_one_of_its_tables_is_corrupt() {
     assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{}", source(&error));
 }
 
-#[test]
-fn an_empty_file_is_taken_as_a_new_one() {
-    let place = Place::new();
-    std::fs::write(place.path(), "").expect("a file");
-    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it is made"));
-    let id = begin(&tracker, "a.txt").request_id();
-    drop(tracker);
-    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens again"));
-    assert_eq!(tracker.get(id).expect("it is there").file().name(), "a.txt");
-}
-
 /// A new file was once made beside the WAL of a database that somebody had removed: SQLite took all its
 /// processes into the new one, erased ones too. A journal left the new file damaged. Now both are refused.
 #[test]
@@ -373,72 +260,6 @@ fn what_a_removed_database_has_left_behind_is_not_taken_into_a_new_one() {
         copy_file(&gone, &place, suffix);
         refused(&place, StoreErrorKind::Corrupt, "stands beside it");
     }
-}
-
-/// A file that was there but empty once got its header first and its marks later, in the WAL: until that
-/// was checkpointed, everybody else took it for another program's, and for good if its maker was killed.
-#[test]
-fn an_empty_file_is_ours_for_everybody_from_its_first_page_on() {
-    let place = Place::new();
-    std::fs::write(place.path(), "").expect("a file");
-    let first = Tracker::new(SqliteStore::open(place.path()).expect("it is made"));
-    let id = begin(&first, "a.txt").request_id();
-    let second = Tracker::new(SqliteStore::open(place.path()).expect("it is ours"));
-    assert!(second.get(id).is_ok());
-    drop((first, second));
-
-    for _ in 0..20 {
-        let place = Place::new();
-        std::fs::write(place.path(), "").expect("a file");
-        std::thread::scope(|scope| {
-            for n in 0..8 {
-                let path = place.path();
-                scope.spawn(move || {
-                    let tracker = Tracker::new(SqliteStore::open(path).expect("it opens"));
-                    begin(&tracker, &format!("{n}.txt"));
-                });
-            }
-        });
-    }
-}
-
-/// A new file's pages once stayed in the WAL of its temporary name when the disk had no room left for
-/// them, and closing says nothing of that: the half that was linked was truncated for ever after.
-#[test]
-fn a_disk_without_room_is_full_and_leaves_no_half_made_file() {
-    let place = Place::new();
-    let directory = place.path().with_file_name("small");
-    std::fs::create_dir(&directory).expect("a directory");
-    let Some(_disk) = SmallDisk::mount(&directory, "1m") else {
-        return;
-    };
-    let (path, ballast) = (directory.join("status.db"), directory.join("ballast"));
-    let mut refusals = 0;
-    for room in (0..64).map(|pages| pages * 4096) {
-        let all = std::fs::write(&ballast, vec![7; 1024 * 1024 - room]);
-        assert!(
-            room > 0 || all.is_ok(),
-            "the disk is smaller than it was made"
-        );
-        if let Err(error) = SqliteStore::open(&path) {
-            assert_eq!(error.kind(), StoreErrorKind::Full, "{}", source(&error));
-            refusals += 1;
-        }
-        std::fs::remove_file(&ballast).expect("the ballast goes");
-        // A child that another test has forked and that has not become its program yet holds the ballast a while longer.
-        let made = (0..500).find_map(|_| match SqliteStore::open(&path) {
-            Ok(store) => Some(store),
-            Err(error) => {
-                assert_eq!(error.kind(), StoreErrorKind::Full, "{}", source(&error));
-                std::thread::sleep(Duration::from_millis(10));
-                None
-            }
-        });
-        let store = made.expect("it opens, or is made, once there is room");
-        begin(&Tracker::new(store), "a.txt");
-        std::fs::remove_file(&path).expect("a new one for the next round");
-    }
-    assert!(refusals > 10, "{refusals}");
 }
 
 #[test]
@@ -465,30 +286,6 @@ fn no_name_is_taken_for_anything_but_a_name() {
     assert_eq!(place.files().len(), names.len());
     assert!(SqliteStore::open("").is_err());
     assert!(SqliteStore::open("/").is_err());
-}
-
-#[test]
-fn many_may_open_a_missing_file_at_once() {
-    let place = Place::new();
-    std::thread::scope(|scope| {
-        for n in 0..8 {
-            let path = place.path();
-            scope.spawn(move || {
-                let tracker = Tracker::new(SqliteStore::open(path).expect("it opens"));
-                begin(&tracker, &format!("{n}.txt"));
-            });
-        }
-    });
-    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
-    assert_eq!(
-        tracker
-            .count(&milepost_core::Query::new())
-            .expect("a count")
-            .ongoing,
-        8
-    );
-    drop(tracker);
-    assert_eq!(place.files().len(), 1);
 }
 
 #[test]

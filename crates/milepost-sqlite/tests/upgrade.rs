@@ -8,10 +8,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Place, begin, foreign_connection};
+use common::{Place, begin, foreign_connection, wipe_until_done};
 use milepost_core::{
     ManualClock, ModuleStateKind, OverallStatus, Progress, Query, RequestId, StoreErrorKind, Tag,
-    Tracker, Wipe,
+    Tracker,
 };
 use milepost_sqlite::{SqliteConfig, SqliteStore};
 
@@ -45,11 +45,6 @@ fn schema_version(place: &Place) -> i64 {
     foreign_connection(&place.path())
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .expect("a version")
-}
-
-fn wipe_until_done(tracker: &Tracker) {
-    let wiped = (0..1000).any(|_| tracker.wipe().expect("a wipe answers") == Wipe::Done);
-    assert!(wiped, "the wipe does not come to an end");
 }
 
 /// Everything that the old file held, as it was.

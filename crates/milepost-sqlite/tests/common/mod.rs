@@ -2,11 +2,15 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+use std::error::Error;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use milepost_core::{NewProcess, Pipeline, ProcessHandle, Tracker};
+use milepost_core::{
+    Change, NewProcess, Pipeline, ProcessHandle, RequestId, StoreError, Tracker, Wipe,
+};
 
 /// A directory of the test's own, and the path of a database in it.
 pub(crate) struct Place {
@@ -65,26 +69,41 @@ pub(crate) fn root_page(place: &Place) -> u32 {
 }
 
 /// A disk of a given size, until it is dropped.
-pub(crate) struct SmallDisk<'p>(&'p Path);
+pub(crate) struct SmallDisk {
+    place: Place,
+}
 
-impl<'p> SmallDisk<'p> {
+impl SmallDisk {
     /// None where nothing may be mounted, which is said. `size` is as `mount` takes it: `8m` for 8 MiB.
-    pub(crate) fn mount(directory: &'p Path, size: &str) -> Option<Self> {
+    pub(crate) fn mount(size: &str) -> Option<Self> {
+        let place = Place::new();
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-            .arg(directory)
+            .arg(place.directory.path())
             .output();
         if !mounted.is_ok_and(|mounted| mounted.status.success()) {
             not_checked("nothing can be mounted here");
             return None;
         }
-        Some(SmallDisk(directory))
+        Some(SmallDisk { place })
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        self.place.directory.path()
+    }
+
+    /// That of a database on it.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.place.path()
     }
 
     /// Lets nobody write to it from now on, not even root.
     pub(crate) fn make_read_only(&self) {
         let mut mount = Command::new("mount");
-        let output = mount.args(["-o", "remount,ro"]).arg(self.0).output();
+        let output = mount
+            .args(["-o", "remount,ro"])
+            .arg(self.directory())
+            .output();
         assert!(output.expect("mount runs").status.success());
     }
 }
@@ -92,8 +111,8 @@ impl<'p> SmallDisk<'p> {
 /// Says that the test that runs could not be made, where `./test` shows it: what a passing test prints nobody sees.
 pub(crate) fn not_checked(why: &str) {
     let thread = std::thread::current();
-    let line = format!("{}: SKIPPED: {why}\n", thread.name().unwrap_or("a test"));
-    eprint!("{line}");
+    let line = format!("SKIPPED {}: {why}\n", thread.name().unwrap_or("a test"));
+    print!("{line}");
     if let Some(path) = std::env::var_os("MILEPOST_SKIPPED") {
         let file = std::fs::OpenOptions::new()
             .create(true)
@@ -104,8 +123,37 @@ pub(crate) fn not_checked(why: &str) {
     }
 }
 
-impl Drop for SmallDisk<'_> {
+impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0).status();
+        let _ = Command::new("umount").arg(self.directory()).status();
     }
+}
+
+/// Erases by ops, which does not wipe.
+pub(crate) fn erase(tracker: &Tracker, ids: &[RequestId]) {
+    let ops = ids.iter().map(|id| tracker.op(*id, Change::erase()));
+    let verdicts = tracker.apply(&ops.collect::<Vec<_>>()).expect("a batch");
+    assert!(verdicts.iter().all(Result::is_ok));
+}
+
+/// Wipes until it is done, as the contract says: call again.
+pub(crate) fn wipe_until_done(tracker: &Tracker) {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        match tracker.wipe().expect("a wipe answers") {
+            Wipe::Done => return,
+            wipe => assert!(
+                Instant::now() < deadline,
+                "the wipe does not come to an end: {wipe:?}"
+            ),
+        }
+    }
+}
+
+/// What the store says of an error beside its kind.
+pub(crate) fn source(error: &StoreError) -> String {
+    error
+        .source()
+        .expect("every store error has a source")
+        .to_string()
 }

@@ -108,11 +108,6 @@ fn index(on: &str) -> String {
 /// Something else by a name of ours.
 fn replaced(table: &str, random: &mut Rng) -> String {
     match random.u8(..10) {
-        8 => format!(
-            "DROP TABLE IF EXISTS {table};
-             CREATE VIEW {table} AS WITH RECURSIVE n (kept_blocks) AS
-                 (SELECT 2 UNION ALL SELECT kept_blocks + 1 FROM n) SELECT * FROM n"
-        ),
         0 => format!("DROP TABLE {table}; CREATE VIEW {table} AS SELECT * FROM sqlite_schema"),
         1 => format!("CREATE TABLE kept AS SELECT * FROM {table}; DROP TABLE {table}; ALTER TABLE kept RENAME TO {table}"),
         2 => format!("DROP TABLE {table}"),
@@ -129,6 +124,11 @@ fn replaced(table: &str, random: &mut Rng) -> String {
               pipeline, file_id, directory, body FROM process_a".to_owned(),
         7 => "UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'process_a_by_file')
               WHERE name = 'process_a_by_id'".to_owned(),
+        8 => format!(
+            "DROP TABLE IF EXISTS {table};
+             CREATE VIEW {table} AS WITH RECURSIVE n (kept_blocks) AS
+                 (SELECT 2 UNION ALL SELECT kept_blocks + 1 FROM n) SELECT * FROM n"
+        ),
         _ => format!("DROP TABLE {table}; CREATE VIRTUAL TABLE {table} USING fts5 (request_id, body)"),
     }
 }
@@ -143,7 +143,11 @@ fn progress(random: &mut Rng) -> String {
         random.i64(..).to_string(),
         "erased + 1".to_owned(),
     ];
-    match random.u8(..8) {
+    match random.u8(..9) {
+        0 => "DELETE FROM wipe_progress".to_owned(),
+        1 => "INSERT INTO wipe_progress VALUES (2, 1, 5, NULL, 1, 1)".to_owned(),
+        2 => "PRAGMA auto_vacuum = NONE; VACUUM".to_owned(),
+        3 => "PRAGMA journal_mode = DELETE; PRAGMA page_size = 65536; VACUUM".to_owned(),
         4 | 5 => format!(
             "UPDATE OR IGNORE wipe_media SET {} = {}",
             ["kept_blocks", "overwritten", "turns"][random.usize(..3)],
@@ -153,10 +157,6 @@ fn progress(random: &mut Rng) -> String {
             "INSERT INTO wipe_filler (zeros) VALUES (zeroblob({}))",
             random.u32(..3_000_000)
         ),
-        0 => "DELETE FROM wipe_progress".to_owned(),
-        1 => "INSERT INTO wipe_progress VALUES (2, 1, 5, NULL, 1, 1)".to_owned(),
-        2 => "PRAGMA auto_vacuum = NONE; VACUUM".to_owned(),
-        3 => "PRAGMA journal_mode = DELETE; PRAGMA page_size = 65536; VACUUM".to_owned(),
         _ => format!(
             "UPDATE OR IGNORE wipe_progress SET {column} = {}",
             value[random.usize(..value.len())]
