@@ -233,7 +233,7 @@ impl Wal {
     }
 
     /// How many are not.
-    fn left(&self) -> u64 {
+    pub(crate) fn left(&self) -> u64 {
         self.pages().saturating_sub(self.carried_over)
     }
 

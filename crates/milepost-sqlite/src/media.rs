@@ -20,7 +20,7 @@ use crate::error::{corrupt, store_error, unavailable};
 use crate::medium;
 use crate::path::beside;
 use crate::pool::{Deadline, begin};
-use crate::wipe::{BREATH, Progress, READERS_LEAVE, checkpoint, free_pages, move_some, pending};
+use crate::wipe::{BREATH, Progress, READERS_LEAVE, Step, checkpoint, free_pages};
 use crate::{SqliteStore, sql};
 
 /// How many pages one transaction overwrites: others write between two of them.
@@ -91,7 +91,6 @@ impl SqliteStore {
 
     /// Wipes without giving anything back.
     pub(crate) fn overwrite_within_budget(&self) -> Result<Wipe, StoreError> {
-        let budget = Deadline::after(self.config().wipe_budget);
         // All that was erased before the call.
         let progress = self.read_transaction(Progress::read)?;
         let wanted = progress.erased;
@@ -103,36 +102,27 @@ impl SqliteStore {
                 .execute_batch(sql::MAKE_MEDIA)
                 .map_err(store_error)
         })?;
-        loop {
-            let progress = self.read_transaction(Progress::read)?;
-            if progress.wiped >= wanted {
-                return Ok(Wipe::Done);
+        self.wipe_in_steps(wanted, |compacted, budget| {
+            if self.read_transaction(|reader| has_pages_to_overwrite(reader, compacted))? {
+                return Ok(if self.keep_wal_short(budget)? {
+                    self.write_transaction(|writer| overwrite_free_pages(writer, compacted))?;
+                    Step::Goes("the file's free pages are being overwritten: call again")
+                } else {
+                    Step::Waits
+                });
             }
-            let reason = if progress.compacted < wanted {
-                self.write_transaction(move_some)?;
-                "the file is being compacted, and is not through yet: call again"
-            } else if self
-                .write_transaction(|writer| overwrite_free_pages(writer, progress.compacted))?
-            {
-                "the file's free pages are being overwritten: call again"
-            } else if self.overwrite_wal(progress.compacted)? {
-                continue;
+            Ok(if self.overwrite_wal(compacted, budget)? {
+                Step::Last
             } else {
-                // Writers have waited as long: they are to have their turn before they do again.
-                std::thread::sleep(READERS_LEAVE);
-                "somebody reads an older state of the file, or writes to it: call again once they have ended"
-            };
-            if budget.has_passed() {
-                return Ok(pending(reason));
-            }
-            std::thread::sleep(BREATH);
-        }
+                Step::Waits
+            })
+        })
     }
 
     /// Tries to overwrite the WAL from its beginning to its end, and if it worked notes it in a commit that is synced.
     /// Once begun it is not broken off: whoever came next would begin anew.
-    fn overwrite_wal(&self, compacted: i64) -> Result<bool, StoreError> {
-        let Some(length) = self.start_wal_anew()? else {
+    fn overwrite_wal(&self, compacted: i64, budget: Deadline) -> Result<bool, StoreError> {
+        let Some(length) = self.start_wal_anew(budget)? else {
             return Ok(false);
         };
         // From here on nothing but what is written from now on comes into the WAL, from its beginning on.
@@ -179,7 +169,7 @@ impl SqliteStore {
 
     /// Starts the WAL anew; says how many pages long it is then to become until nothing old is in it. None if others
     /// are in the way.
-    fn start_wal_anew(&self) -> Result<Option<u64>, StoreError> {
+    fn start_wal_anew(&self, budget: Deadline) -> Result<Option<u64>, StoreError> {
         // So that it can be told from one that did not start anew.
         if self
             .wal_length()?
@@ -187,8 +177,8 @@ impl SqliteStore {
         {
             self.write_transaction(|writer| fill_pages(writer, TOLD_APART))?;
         }
+        self.carry_over(budget)?;
         let writer = self.writer(self.deadline())?;
-        checkpoint(&writer, sql::CHECKPOINT)?;
         let restarted = waiting(&writer, READERS_LEAVE, || checkpoint(&writer, sql::RESTART))??;
         let Some(before) = restarted.pages.filter(|_| restarted.is_whole) else {
             return Ok(None);
@@ -235,30 +225,43 @@ fn fill_up_to(writer: &Connection, length: u64, deadline: Deadline) -> Result<()
     Ok(())
 }
 
-/// One step of overwriting the free pages; says whether there was something to do.
-fn overwrite_free_pages(connection: &Connection, compacted: i64) -> Result<bool, StoreError> {
-    let overwritten: i64 = connection
+/// Whether a step of overwriting the free pages is left to do.
+fn has_pages_to_overwrite(connection: &Connection, compacted: i64) -> Result<bool, StoreError> {
+    let mut filler = connection
+        .prepare_cached(sql::NEWEST_FILLER)
+        .map_err(store_error)?;
+    Ok(overwritten(connection)? < compacted || filler.exists([]).map_err(store_error)?)
+}
+
+/// Up to which erasure the free pages are overwritten.
+fn overwritten(connection: &Connection) -> Result<i64, StoreError> {
+    let overwritten = connection
         .query_row(sql::OVERWRITTEN, [], |row| row.get(0))
         .map_err(store_error)?;
-    // A damaged count could have a wipe say that it is done. Not `compacted`: other wipes may be further.
+    // A damaged count could have a wipe say that it is done. Not what a wipe wants: others may be further.
     if !(0..=Progress::read(connection)?.compacted).contains(&overwritten) {
         return Err(corrupt("the progress of overwriting contradicts itself"));
     }
-    if overwritten >= compacted {
-        return unfill(connection);
+    Ok(overwritten)
+}
+
+/// One step of overwriting the free pages.
+fn overwrite_free_pages(connection: &Connection, compacted: i64) -> Result<(), StoreError> {
+    if overwritten(connection)? >= compacted {
+        return unfill(connection).map(drop);
     }
     match free_pages(connection)? {
         0 => {
             let noted = connection
                 .prepare_cached(sql::NOTE_OVERWRITTEN)
                 .and_then(|mut note| note.execute([compacted]));
-            if noted.map_err(store_error)? != 1 {
-                return Err(corrupt("the row of what was overwritten is missing"));
+            match noted.map_err(store_error)? {
+                1 => Ok(()),
+                _ => Err(corrupt("the row of what was overwritten is missing")),
             }
         }
-        free => fill_pages(connection, free.min(FILLED_AT_ONCE))?,
+        free => fill_pages(connection, free.min(FILLED_AT_ONCE)),
     }
-    Ok(true)
 }
 
 /// Adds a row of zeros, or takes one away, which too is written as zeros: so many pages at most.

@@ -38,6 +38,22 @@ const MOVED_BYTES: i64 = 1024 * 1024;
 pub(crate) const READERS_LEAVE: Duration = Duration::from_millis(20);
 /// How long a wipe leaves the writer to others between two steps.
 pub(crate) const BREATH: Duration = Duration::from_millis(1);
+/// How long it leaves the writer to those who have waited so long for readers, before they do again.
+const OTHERS_CATCH_UP: Duration = Duration::from_millis(60);
+/// From how many pages on a wipe has the WAL start anew: half as long as what has others stand still.
+const GROWN: u64 = 3_000;
+/// How long it watches for a moment in which nobody reads an older state: as long as a read of a tenth of a second.
+const READERS_PAUSE: Duration = Duration::from_millis(130);
+
+/// What a step of a wipe came to.
+pub(crate) enum Step {
+    /// There is more to do, of which this is to be said.
+    Goes(&'static str),
+    /// Others are in the way.
+    Waits,
+    /// It was the last of its kind.
+    Last,
+}
 
 /// The row of `wipe_progress`: each number counts erasures.
 pub(crate) struct Progress {
@@ -140,45 +156,75 @@ impl SqliteStore {
     }
 
     fn wipe_within_budget(&self) -> Result<Wipe, StoreError> {
-        let budget = Deadline::after(self.config().wipe_budget);
         // All that was erased before the call.
         let wanted = self.read_transaction(Progress::read)?.erased;
+        self.wipe_in_steps(wanted, |compacted, budget| {
+            // What we free we overwrite, but another program may not have: so all free pages go.
+            if self.has_pages_to_give_back()? {
+                return Ok(if self.keep_wal_short(budget)? {
+                    self.give_back_pages()?;
+                    Step::Goes("the file's free pages are being given back: call again")
+                } else {
+                    Step::Waits
+                });
+            }
+            Ok(if self.cut_wal_off(compacted, budget)? {
+                Step::Last
+            } else {
+                Step::Waits
+            })
+        })
+    }
+
+    /// Compacts the file, and takes the steps that come after that, until all that is wanted is wiped or the budget is
+    /// used up.
+    pub(crate) fn wipe_in_steps(
+        &self,
+        wanted: i64,
+        after_compaction: impl Fn(i64, Deadline) -> Result<Step, StoreError>,
+    ) -> Result<Wipe, StoreError> {
+        let budget = Deadline::after(self.config().wipe_budget);
         loop {
             let progress = self.read_transaction(Progress::read)?;
             if progress.wiped >= wanted {
                 return Ok(Wipe::Done);
             }
-            if progress.compacted < wanted {
-                let rows = self.write_transaction(move_some)?;
-                if budget.has_passed() && rows > 0 {
-                    let reason = "the file is being compacted, and is not through yet: call again";
-                    return Ok(pending(reason));
+            let step = if progress.compacted >= wanted {
+                after_compaction(progress.compacted, budget)?
+            } else if self.keep_wal_short(budget)? {
+                match self.write_transaction(move_some)? {
+                    0 => Step::Last,
+                    _ => Step::Goes(
+                        "the file is being compacted, and is not through yet: call again",
+                    ),
                 }
-            } else if self.give_back_pages()? {
-                // What we free we overwrite, but another program may not have: so all free pages go.
-                if budget.has_passed() {
-                    let reason = "the file's free pages are being given back: call again";
-                    return Ok(pending(reason));
-                }
-            } else if !self.cut_wal_off(progress.compacted)? {
-                if budget.has_passed() {
-                    let reason = "somebody reads an older state of the file, or writes to it: call again once they have ended";
-                    return Ok(pending(reason));
-                }
-                // Writers have waited as long: they are to have their turn before they do again.
-                std::thread::sleep(READERS_LEAVE);
+            } else {
+                Step::Waits
+            };
+            let (reason, pause) = match step {
+                Step::Goes(reason) => (reason, BREATH),
+                // Writers have waited as well: they are to have their turn before they do again.
+                Step::Waits => (
+                    "somebody reads an older state of the file, or writes to it: call again once they have ended",
+                    OTHERS_CATCH_UP,
+                ),
+                Step::Last => continue,
+            };
+            if budget.has_passed() {
+                return Ok(pending(reason));
             }
-            std::thread::sleep(BREATH);
+            std::thread::sleep(pause);
         }
     }
 
-    /// Gives some free pages back to the file system; says whether there are more to give back.
-    fn give_back_pages(&self) -> Result<bool, StoreError> {
+    fn has_pages_to_give_back(&self) -> Result<bool, StoreError> {
+        self.read_transaction(|reader| Ok(free_pages(reader)? > 0 && !keeps_free_pages(reader)?))
+    }
+
+    /// Gives some free pages back to the file system.
+    fn give_back_pages(&self) -> Result<(), StoreError> {
         let deadline = self.deadline();
         let writer = self.writer(deadline)?;
-        if free_pages(&writer)? == 0 || keeps_free_pages(&writer)? {
-            return Ok(false);
-        }
         // The pragma takes a step for each page that it gives back.
         let give_back = || {
             let mut statement = writer.prepare(sql::GIVE_BACK)?;
@@ -188,15 +234,43 @@ impl SqliteStore {
         };
         deadline.retry(give_back).map_err(store_error)?;
         self.note_commit(&writer);
-        Ok(free_pages(&writer)? > 0)
+        Ok(())
+    }
+
+    /// Has the WAL start anew once a wipe has made it long. Others hardly notice: longer still, and whoever commits stands
+    /// until those who read have ended. Whether it is short; not while somebody reads what is in it.
+    pub(crate) fn keep_wal_short(&self, budget: Deadline) -> Result<bool, StoreError> {
+        let wal = checkpoint(&*self.reader(self.deadline())?, sql::CHECKPOINT)?;
+        if wal.pages.is_none_or(|pages| pages < GROWN) {
+            return Ok(true);
+        }
+        self.carry_over(budget)?;
+        let writer = self.writer(self.deadline())?;
+        let restarted = waiting(&writer, READERS_LEAVE, || checkpoint(&writer, sql::RESTART))??;
+        Ok(restarted.is_whole)
+    }
+
+    /// Carries the WAL over into the file while others write, and for so long that nobody reads an older state, if that
+    /// comes: then little is left for the moment in which others stand still.
+    pub(crate) fn carry_over(&self, budget: Deadline) -> Result<(), StoreError> {
+        let patience = Deadline::after(READERS_PAUSE);
+        loop {
+            // Not the writer: those who write with this store need it.
+            let wal = checkpoint(&*self.reader(self.deadline())?, sql::CHECKPOINT)?;
+            if (wal.pages.is_some() && wal.left() == 0)
+                || patience.has_passed()
+                || budget.has_passed()
+            {
+                return Ok(());
+            }
+            std::thread::sleep(BREATH);
+        }
     }
 
     /// Tries to cut the WAL off, and if it worked notes it in a commit that is synced.
-    fn cut_wal_off(&self, compacted: i64) -> Result<bool, StoreError> {
-        let deadline = self.deadline();
-        let writer = self.writer(deadline)?;
-        // Without the write lock, and without waiting: what is left for the cut is little.
-        checkpoint(&writer, sql::CHECKPOINT)?;
+    fn cut_wal_off(&self, compacted: i64, budget: Deadline) -> Result<bool, StoreError> {
+        self.carry_over(budget)?;
+        let writer = self.writer(self.deadline())?;
         let cut = waiting(&writer, READERS_LEAVE, || {
             checkpoint(&writer, sql::TRUNCATE)
         })?;
@@ -223,7 +297,7 @@ impl SqliteStore {
     }
 }
 
-pub(crate) fn pending(reason: &str) -> Wipe {
+fn pending(reason: &str) -> Wipe {
     Wipe::Pending {
         reason: reason.to_owned(),
     }
@@ -270,7 +344,7 @@ fn purge_some(
 }
 
 /// One step of a move, begun if none is under way; says how many rows it moved.
-pub(crate) fn move_some(connection: &Connection) -> Result<usize, StoreError> {
+fn move_some(connection: &Connection) -> Result<usize, StoreError> {
     let mut progress = Progress::read(connection)?;
     if progress.moving.is_none() {
         if progress.compacted >= progress.erased {

@@ -237,31 +237,59 @@ fn one_reader_is_enough() {
     assert!(is_done(&wiped(&tracker)));
 }
 
+/// Wipes that carried the WAL over until nobody had written beside it came to no end, now and then.
 #[test]
-fn it_comes_to_an_end_while_others_write() {
-    let place = Place::new();
-    let tracker = open(keeping(place.path()));
-    let ids = (0..500).map(|n| begin(&tracker, &format!("mark-{n:04}.pdf")).request_id());
-    let ids = ids.collect::<Vec<_>>();
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let writer = scope.spawn(|| {
-            let other = open(keeping(place.path()));
-            while !stop.load(Ordering::Relaxed) {
-                begin(&other, "steady");
+fn it_comes_to_an_end_while_others_write_and_read() {
+    for durability in [Durability::Full, Durability::Normal] {
+        let place = Place::new();
+        let config = SqliteConfig {
+            durability,
+            ..keeping(place.path())
+        };
+        let tracker = open(config.clone());
+        let ids = (0..500).map(|n| begin(&tracker, &format!("mark-{n:04}.pdf")).request_id());
+        let ids = ids.collect::<Vec<_>>();
+        let stop = AtomicBool::new(false);
+        let goes_on = || !stop.load(Ordering::Relaxed);
+        std::thread::scope(|scope| {
+            let others = [
+                scope.spawn(|| {
+                    let other = open(config.clone());
+                    while goes_on() {
+                        begin(&other, "steady");
+                    }
+                }),
+                scope.spawn(|| {
+                    while goes_on() {
+                        tracker.process_status(ids[499]).expect("it answers");
+                    }
+                }),
+                scope.spawn(|| {
+                    while goes_on() {
+                        let reader = foreign_connection(&place.path());
+                        reader
+                            .execute_batch("BEGIN; SELECT * FROM wipe_progress;")
+                            .expect("a snapshot");
+                        std::thread::sleep(Duration::from_millis(50));
+                        drop(reader);
+                        std::thread::sleep(Duration::from_millis(10));
+                    }
+                }),
+            ];
+            for ids in ids[..250].chunks(125) {
+                erase(&tracker, ids);
+                let wipe = wiped(&tracker);
+                assert!(is_done(&wipe), "{wipe:?}");
+            }
+            stop.store(true, Ordering::Relaxed);
+            for other in others {
+                other.join().expect("it ends");
             }
         });
-        erase(&tracker, &ids[..250]);
-        let wipe = wiped(&tracker);
-        stop.store(true, Ordering::Relaxed);
-        writer.join().expect("the writer ends");
-        assert!(is_done(&wipe), "{wipe:?}");
-    });
-    drop(tracker);
-    let marks = ids[..250]
-        .iter()
-        .map(|id| Mark::id(*id))
-        .collect::<Vec<_>>();
-    let traces = verify_erased(place.path(), &marks).expect("looked through");
-    assert!(traces.is_clean(), "{traces}");
+        drop(tracker);
+        let marks = ids[..250].iter().map(|id| Mark::id(*id));
+        let traces =
+            verify_erased(place.path(), &marks.collect::<Vec<_>>()).expect("looked through");
+        assert!(traces.is_clean(), "{traces}");
+    }
 }
