@@ -70,8 +70,8 @@ impl SqliteConfig {
 /// What survives what. Neither loses anything when the OS process is killed, and neither corrupts.
 ///
 /// At either the WAL beside the file is kept short while others read for up to a tenth of a second at a time: 64 MiB is
-/// aimed at, and was passed once in minutes of writing as fast as could be at `Normal`. A reader that holds on to it for
-/// long lets it grow. Beyond 24 MiB writers stand still for up to 250 ms now and then, so that it can start anew.
+/// aimed at. A reader that holds on to it for long lets it grow. Beyond 24 MiB writers stand still for up to 250 ms now
+/// and then, so that it can start anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Durability {

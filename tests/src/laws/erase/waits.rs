@@ -1,6 +1,7 @@
 //! Who writes while a wipe goes on waits for it for moments only.
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -61,7 +62,9 @@ pub fn wipe_waits(
     let (mut wipes, mut all_waits) = (0, Vec::new());
     while shard.goes_on(wipes) {
         let mut random = shard.random(wipes);
-        let file = shard.scratch.join(format!("{wipes}.db"));
+        let directory = shard.scratch.join(wipes.to_string());
+        std::fs::create_dir(&directory)?;
+        let file = directory.join("status.db");
         let level = [WipeLevel::Files, WipeLevel::Media][random.usize(..2)];
         let tracker = open(&file, Durability::Normal, level)?;
         let ids = begin(&tracker, processes)?;
@@ -82,6 +85,9 @@ pub fn wipe_waits(
             open(&file, Durability::Full, level)?
         };
         let is_read = random.bool();
+        // What is left of the making, and of files that were removed, is not the wipe's work.
+        let synced = Command::new("sync").status()?;
+        ensure(synced.success(), || format!("sync: {synced}"))?;
         let stop = AtomicBool::new(false);
         let mut waits = std::thread::scope(|scope| {
             let writer = scope.spawn(|| write_on_time(&other, &ids, &stop));
@@ -98,6 +104,8 @@ pub fn wipe_waits(
             waits.len(),
         );
         all_waits.append(&mut waits);
+        drop((tracker, other));
+        std::fs::remove_dir_all(directory)?;
         wipes += 1;
     }
     // Of all wipes: one that the disk is slow in is no reason.
