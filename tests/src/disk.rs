@@ -23,6 +23,20 @@ pub fn run(
     })
 }
 
+/// Makes a file system of this kind in a file that is there, and long enough: see `least`.
+pub fn format(kind: &str, image: &Path, options: &[&str]) -> Result<(), Broken> {
+    let force = if kind == "xfs" { "-f" } else { "-F" };
+    run(&format!("mkfs.{kind}"), |mkfs| {
+        mkfs.args(["-q", force]).args(options).arg(image)
+    })
+}
+
+/// How many MiB one of this kind has at least: mkfs.xfs makes none below 300.
+#[must_use]
+pub fn least(kind: &str) -> u64 {
+    if kind == "xfs" { 320 } else { 0 }
+}
+
 /// Mounts the file system in a file.
 pub fn mount(image: &Path, directory: &Path) -> Result<(), Broken> {
     run("mount", |mount| {

@@ -28,7 +28,7 @@ const BUDGET: u64 = 2_000;
 /// How often it comes back before that for what somebody who read was in the way of.
 const CATCHING_UP: usize = 4;
 /// How much may be left for that: a few milliseconds' work.
-const LITTLE: u64 = BUDGET / 4;
+pub(crate) const LITTLE: u64 = BUDGET / 4;
 /// How long the thread waits for its turn among the writers before it leaves the rest to the next time.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// How long writers stand still while others, readers or another OS process, are in the way.
@@ -95,6 +95,11 @@ impl Checkpoints {
             // Here too: what is left comes with a later one.
             None => drop(checkpoint_on_commit(writer, is_due)),
         }
+    }
+
+    /// Keeps the thread from making one, and it this.
+    pub(crate) fn carrying(&self) -> MutexGuard<'_, ()> {
+        self.bell.carrying()
     }
 
     /// Leaves the thread alone, for a child of `fork`, in which it does not run.
@@ -249,7 +254,7 @@ impl Wal {
         } else {
             BUDGET
         };
-        self.left() < much
+        self.pages.is_some() && self.left() < much
     }
 }
 

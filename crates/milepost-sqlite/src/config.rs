@@ -33,7 +33,8 @@ pub struct SqliteConfig {
     /// for the work of others, and short enough for a caller to notice that something is wrong.
     pub busy_timeout: Duration,
     /// How many connections read side by side, at least 1: 4 unless given. Each holds a file handle and
-    /// up to 2 MiB of cached pages. A wipe that gives nothing back holds one while it overwrites the WAL.
+    /// up to 2 MiB of cached pages. A wipe takes one now and then, and one that gives nothing back holds it
+    /// while it overwrites the WAL.
     pub readers: usize,
     /// How long one wipe, also that of an erase, works on before it is `Pending`: 250 ms unless given, so
     /// that an erase answers soon. What is left is done by the next.

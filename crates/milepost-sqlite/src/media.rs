@@ -15,12 +15,12 @@ use milepost_core::{StoreError, StoreErrorKind, Wipe, WipeLevel};
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::config::{Durability, SqliteConfig};
-use crate::connection::{run, waiting};
+use crate::connection::run;
 use crate::error::{corrupt, store_error, unavailable};
 use crate::medium;
 use crate::path::beside;
 use crate::pool::{Deadline, begin};
-use crate::wipe::{BREATH, Progress, READERS_LEAVE, Step, checkpoint, free_pages};
+use crate::wipe::{BREATH, Progress, Step, checkpoint, free_pages};
 use crate::{SqliteStore, sql};
 
 /// How many pages one transaction overwrites: others write between two of them.
@@ -90,7 +90,7 @@ impl SqliteStore {
     }
 
     /// Wipes without giving anything back.
-    pub(crate) fn overwrite_within_budget(&self) -> Result<Wipe, StoreError> {
+    pub(crate) fn overwrite_within(&self, budget: Deadline) -> Result<Wipe, StoreError> {
         // All that was erased before the call.
         let progress = self.read_transaction(Progress::read)?;
         let wanted = progress.erased;
@@ -102,14 +102,14 @@ impl SqliteStore {
                 .execute_batch(sql::MAKE_MEDIA)
                 .map_err(store_error)
         })?;
-        self.wipe_in_steps(wanted, |compacted, budget| {
+        self.wipe_in_steps(wanted, budget, |compacted| {
             if self.read_transaction(|reader| has_pages_to_overwrite(reader, compacted))? {
-                return Ok(if self.keep_wal_short(budget)? {
-                    self.write_transaction(|writer| overwrite_free_pages(writer, compacted))?;
-                    Step::Goes("the file's free pages are being overwritten: call again")
-                } else {
-                    Step::Waits
-                });
+                if !self.keep_wal_short(budget)? {
+                    return Ok(Step::Waits);
+                }
+                self.write_transaction(|writer| overwrite_free_pages(writer, compacted))?;
+                let reason = "the file's free pages are being overwritten: call again";
+                return Ok(Step::Goes(reason));
             }
             Ok(if self.overwrite_wal(compacted, budget)? {
                 Step::Last
@@ -177,13 +177,11 @@ impl SqliteStore {
         {
             self.write_transaction(|writer| fill_pages(writer, TOLD_APART))?;
         }
-        self.carry_over(budget)?;
-        let writer = self.writer(self.deadline())?;
-        let restarted = waiting(&writer, READERS_LEAVE, || checkpoint(&writer, sql::RESTART))??;
+        let wal = self.carry_over(0, budget)?;
+        let restarted = self.end_wal(&wal, sql::RESTART)?;
         let Some(before) = restarted.pages.filter(|_| restarted.is_whole) else {
             return Ok(None);
         };
-        drop(writer);
         // Whoever writes next begins at its beginning.
         self.write_transaction(|writer| run(writer, sql::TURN).map_err(store_error))?;
         if self.wal_length()?.is_none_or(|now| now > before) {

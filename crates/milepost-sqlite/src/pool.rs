@@ -37,7 +37,7 @@ impl Deadline {
         self.at
     }
 
-    fn left(self) -> Duration {
+    pub(crate) fn left(self) -> Duration {
         self.at.map_or(Duration::MAX, |at| {
             at.saturating_duration_since(Instant::now())
         })

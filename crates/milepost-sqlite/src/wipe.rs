@@ -19,7 +19,7 @@ use milepost_core::{StoreError, StoreErrorKind, Wipe, WipeLevel, limits};
 use rusqlite::{Connection, params};
 
 use crate::batch::note_erasure;
-use crate::checkpoints::{self, Wal};
+use crate::checkpoints::{self, Checkpoints, Wal};
 use crate::columns::micros;
 use crate::connection::{run, waiting};
 use crate::error::{Busy, corrupt, store_error};
@@ -34,11 +34,11 @@ const PURGED_BESIDE_OTHERS: usize = 50;
 /// How many rows, and bytes of records, one transaction of a wipe moves.
 const MOVED_AT_ONCE: i64 = 200;
 const MOVED_BYTES: i64 = 1024 * 1024;
-/// How long cutting the WAL off waits for readers; other writers wait with it.
-pub(crate) const READERS_LEAVE: Duration = Duration::from_millis(20);
+/// How long it may take until nobody holds on to the rest of the WAL; other writers wait as long.
+const READERS_LEAVE: Duration = Duration::from_millis(20);
 /// How long a wipe leaves the writer to others between two steps.
 pub(crate) const BREATH: Duration = Duration::from_millis(1);
-/// How long it leaves the writer to those who have waited so long for readers, before they do again.
+/// How long it leaves it to them where they may have waited for readers, before they do again.
 const OTHERS_CATCH_UP: Duration = Duration::from_millis(60);
 /// From how many pages on a wipe has the WAL start anew: half as long as what has others stand still.
 const GROWN: u64 = 3_000;
@@ -125,6 +125,7 @@ impl SqliteStore {
 
     pub(crate) fn wipe_files(&self, level: WipeLevel) -> Result<Wipe, StoreError> {
         self.check_process()?;
+        let budget = Deadline::after(self.config().wipe_budget);
         let overwrites = match (level, self.config().wipe_level) {
             (WipeLevel::Files, WipeLevel::Files) => false,
             (WipeLevel::Files | WipeLevel::Media, _) => true,
@@ -136,9 +137,9 @@ impl SqliteStore {
         let wiped = if self.is_in_memory() {
             Wipe::Done
         } else if overwrites {
-            self.overwrite_within_budget()?
+            self.overwrite_within(budget)?
         } else {
-            self.wipe_within_budget()?
+            self.wipe_within(budget)?
         };
         if wiped != Wipe::Done {
             return Ok(wiped);
@@ -155,18 +156,19 @@ impl SqliteStore {
         Ok(beyond.map_or(Wipe::Done, |remains| Wipe::Limited { remains }))
     }
 
-    fn wipe_within_budget(&self) -> Result<Wipe, StoreError> {
+    fn wipe_within(&self, budget: Deadline) -> Result<Wipe, StoreError> {
         // All that was erased before the call.
         let wanted = self.read_transaction(Progress::read)?.erased;
-        self.wipe_in_steps(wanted, |compacted, budget| {
+        self.wipe_in_steps(wanted, budget, |compacted| {
             // What we free we overwrite, but another program may not have: so all free pages go.
             if self.has_pages_to_give_back()? {
-                return Ok(if self.keep_wal_short(budget)? {
-                    self.give_back_pages()?;
-                    Step::Goes("the file's free pages are being given back: call again")
-                } else {
-                    Step::Waits
-                });
+                if !self.keep_wal_short(budget)? {
+                    return Ok(Step::Waits);
+                }
+                if self.give_back_pages()? {
+                    let reason = "the file's free pages are being given back: call again";
+                    return Ok(Step::Goes(reason));
+                }
             }
             Ok(if self.cut_wal_off(compacted, budget)? {
                 Step::Last
@@ -181,16 +183,16 @@ impl SqliteStore {
     pub(crate) fn wipe_in_steps(
         &self,
         wanted: i64,
-        after_compaction: impl Fn(i64, Deadline) -> Result<Step, StoreError>,
+        budget: Deadline,
+        after_compaction: impl Fn(i64) -> Result<Step, StoreError>,
     ) -> Result<Wipe, StoreError> {
-        let budget = Deadline::after(self.config().wipe_budget);
         loop {
             let progress = self.read_transaction(Progress::read)?;
             if progress.wiped >= wanted {
                 return Ok(Wipe::Done);
             }
             let step = if progress.compacted >= wanted {
-                after_compaction(progress.compacted, budget)?
+                after_compaction(progress.compacted)?
             } else if self.keep_wal_short(budget)? {
                 match self.write_transaction(move_some)? {
                     0 => Step::Last,
@@ -203,14 +205,13 @@ impl SqliteStore {
             };
             let (reason, pause) = match step {
                 Step::Goes(reason) => (reason, BREATH),
-                // Writers have waited as well: they are to have their turn before they do again.
                 Step::Waits => (
                     "somebody reads an older state of the file, or writes to it: call again once they have ended",
                     OTHERS_CATCH_UP,
                 ),
                 Step::Last => continue,
             };
-            if budget.has_passed() {
+            if budget.left() < pause {
                 return Ok(pending(reason));
             }
             std::thread::sleep(pause);
@@ -221,8 +222,8 @@ impl SqliteStore {
         self.read_transaction(|reader| Ok(free_pages(reader)? > 0 && !keeps_free_pages(reader)?))
     }
 
-    /// Gives some free pages back to the file system.
-    fn give_back_pages(&self) -> Result<(), StoreError> {
+    /// Gives some free pages back to the file system; says whether there are more to give back.
+    fn give_back_pages(&self) -> Result<bool, StoreError> {
         let deadline = self.deadline();
         let writer = self.writer(deadline)?;
         // The pragma takes a step for each page that it gives back.
@@ -234,50 +235,53 @@ impl SqliteStore {
         };
         deadline.retry(give_back).map_err(store_error)?;
         self.note_commit(&writer);
-        Ok(())
+        Ok(free_pages(&writer)? > 0)
     }
 
     /// Has the WAL start anew once a wipe has made it long. Others hardly notice: longer still, and whoever commits stands
     /// until those who read have ended. Whether it is short; not while somebody reads what is in it.
     pub(crate) fn keep_wal_short(&self, budget: Deadline) -> Result<bool, StoreError> {
-        let wal = checkpoint(&*self.reader(self.deadline())?, sql::CHECKPOINT)?;
-        if wal.pages.is_none_or(|pages| pages < GROWN) {
-            return Ok(true);
-        }
-        self.carry_over(budget)?;
-        let writer = self.writer(self.deadline())?;
-        let restarted = waiting(&writer, READERS_LEAVE, || checkpoint(&writer, sql::RESTART))??;
-        Ok(restarted.is_whole)
+        let wal = self.carry_over(GROWN, budget)?;
+        let is_short = wal.pages.is_some_and(|pages| pages < GROWN);
+        Ok(is_short || self.end_wal(&wal, sql::RESTART)?.is_whole)
     }
 
-    /// Carries the WAL over into the file while others write, and for so long that nobody reads an older state, if that
-    /// comes: then little is left for the moment in which others stand still.
-    pub(crate) fn carry_over(&self, budget: Deadline) -> Result<(), StoreError> {
+    /// Carries the WAL over into the file while others write, unless it has fewer pages than so many, and for so long that
+    /// nobody reads an older state, if that comes.
+    pub(crate) fn carry_over(&self, short: u64, budget: Deadline) -> Result<Wal, StoreError> {
         let patience = Deadline::after(READERS_PAUSE);
         loop {
             // Not the writer: those who write with this store need it.
-            let wal = checkpoint(&*self.reader(self.deadline())?, sql::CHECKPOINT)?;
-            if (wal.pages.is_some() && wal.left() == 0)
-                || patience.has_passed()
-                || budget.has_passed()
-            {
-                return Ok(());
+            let reader = self.reader(self.deadline())?;
+            let wal = {
+                let _carrying = self.checkpoints.as_ref().map(Checkpoints::carrying);
+                checkpoint(&reader, sql::CHECKPOINT)?
+            };
+            drop(reader);
+            let is_enough = |pages| pages < short || wal.left() == 0;
+            if wal.pages.is_some_and(is_enough) || patience.has_passed() || budget.has_passed() {
+                return Ok(wal);
             }
             std::thread::sleep(BREATH);
         }
     }
 
+    /// Makes a checkpoint of the rest of the WAL, and of all of it: in a moment in which others stand still, and which
+    /// only comes if little was left of it.
+    pub(crate) fn end_wal(&self, wal: &Wal, how: &str) -> Result<Wal, StoreError> {
+        if wal.left() >= checkpoints::LITTLE {
+            return Ok(Wal::UNKNOWN);
+        }
+        let writer = self.writer(self.deadline())?;
+        waiting(&writer, READERS_LEAVE, || checkpoint(&writer, how))?
+    }
+
     /// Tries to cut the WAL off, and if it worked notes it in a commit that is synced.
     fn cut_wal_off(&self, compacted: i64, budget: Deadline) -> Result<bool, StoreError> {
-        self.carry_over(budget)?;
-        let writer = self.writer(self.deadline())?;
-        let cut = waiting(&writer, READERS_LEAVE, || {
-            checkpoint(&writer, sql::TRUNCATE)
-        })?;
-        if !cut?.is_whole {
+        let wal = self.carry_over(0, budget)?;
+        if !self.end_wal(&wal, sql::TRUNCATE)?.is_whole {
             return Ok(false);
         }
-        drop(writer);
         self.note_wiped(compacted)?;
         Ok(true)
     }

@@ -20,7 +20,7 @@ pub static CUTS: Law = Law {
     name: "cuts",
     says: "a power cut loses nothing that was acknowledged at Durability::Full, and at Normal only the newest, \
            never ones in the middle; it damages nothing",
-    unit: "power cuts of ext4",
+    unit: "power cuts of ext4 or XFS",
     shard: 50,
     asked: 1_000,
     run: |shard| cuts_with(shard, Sabotage::None),
@@ -53,6 +53,7 @@ pub fn cuts_with(shard: &Shard<'_>, sabotage: Sabotage) -> Result<Done, Broken> 
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr),
     );
+    eprint!("{complained}");
     match said.trim().split_once(' ') {
         Some(("tried", count)) => Ok(Done::Tried(count.parse()?)),
         Some(("skipped", why)) => Ok(Done::Skipped(why.to_owned())),

@@ -5,16 +5,17 @@
 //! a cache that forgets. Before that some of the cache may be written, in any order.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use fastrand::Rng;
 
-use crate::disk::{mount, run, shut_down, unmount};
+use crate::disk::{format, least, mount, run, shut_down, unmount};
 use crate::law::{Broken, ensure};
 
-/// How large the inner disk is, in MiB. The outer one must have room for it.
-const INNER: u32 = 96;
-const OUTER: u32 = 160;
+/// How large the inner disk is, in MiB, if its file system may be so small, and by how much larger the outer one.
+const INNER: u64 = 96;
+const AROUND: u64 = 64;
 /// Of how many pieces of a file each is written or not, when some of it is.
 const PIECES: u64 = 1_500;
 
@@ -64,24 +65,33 @@ impl Disk {
         for directory in [disk.outer(), disk.inner()] {
             fs::create_dir(directory)?;
         }
-        let outer = fs::File::create(disk.outer_image())?;
-        outer.set_len(u64::from(OUTER) << 20)?;
-        drop(outer);
-        run("mkfs.ext4", |mkfs| {
-            mkfs.args(["-q", "-F"]).arg(disk.outer_image())
-        })?;
-        mount(&disk.outer_image(), &disk.outer())?;
-        // Written, not only reserved: what is written to it later changes nothing but the bytes.
-        fs::write(disk.inner_image(), vec![0; (INNER as usize) << 20])?;
-        let block = if random.bool() { "1024" } else { "4096" };
-        run("mkfs.ext4", |mkfs| {
-            mkfs.args(["-q", "-F", "-b", block, "-E", "nodiscard"])
-                .arg(disk.inner_image())
-        })?;
-        run("sync", |sync| sync.arg("-f").arg(disk.inner_image()))?;
-        mount(&disk.inner_image(), &disk.inner())?;
+        let block = random.choice(["1024", "4096"]).expect("there are two");
+        let ext4 = ["-b", block, "-E", "nodiscard"];
+        if random.bool() {
+            disk.make("ext4", &ext4)?;
+        } else if let Err(why) = disk.make("xfs", &["-K"]) {
+            eprintln!("no xfs here, but ext4: {why}");
+            disk.unmount();
+            disk.make("ext4", &ext4)?;
+        }
         disk.loses_what_is_not_synced(random)?;
         Ok(disk)
+    }
+
+    fn make(&self, kind: &str, options: &[&str]) -> Result<(), Broken> {
+        let inner = INNER.max(least(kind));
+        fs::File::create(self.outer_image())?.set_len((inner + AROUND) << 20)?;
+        format("ext4", &self.outer_image(), &[])?;
+        mount(&self.outer_image(), &self.outer())?;
+        // Written, not only reserved: what is written to it later changes nothing but the bytes.
+        let mut image = fs::File::create(self.inner_image())?;
+        for _ in 0..inner {
+            image.write_all(&vec![0; 1 << 20])?;
+        }
+        drop(image);
+        format(kind, &self.inner_image(), options)?;
+        run("sync", |sync| sync.arg("-f").arg(self.inner_image()))?;
+        mount(&self.inner_image(), &self.inner())
     }
 
     /// A cut that loses nothing would show nothing.
@@ -159,6 +169,13 @@ impl Disk {
         }
     }
 
+    fn unmount(&self) {
+        for directory in [self.inner(), self.outer()] {
+            // The mounts end with the program, whose own they are.
+            let _ = run("umount", |umount| umount.arg("-l").arg(directory));
+        }
+    }
+
     /// Switches it on again. Nobody may have a file on it open.
     pub(super) fn restore(&self) -> Result<(), Broken> {
         unmount(&self.inner())?;
@@ -170,10 +187,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        for directory in [self.inner(), self.outer()] {
-            // The mounts end with the program, whose own they are.
-            let _ = run("umount", |umount| umount.arg("-l").arg(directory));
-        }
+        self.unmount();
     }
 }
 

@@ -15,7 +15,7 @@ use crate::law::{Broken, Done, Law, Shard, ensure};
 /// The power is cut after a wipe was done.
 pub static WIPE_CUTS: Law = Law {
     name: "wipe-cuts",
-    says: "after `Done` a power cut, on ext4, brings no byte of what was erased back into the files",
+    says: "after `Done` a power cut, on ext4 or XFS, brings no byte of what was erased back into the files",
     unit: "cuts",
     shard: 25,
     asked: 100,
@@ -24,7 +24,8 @@ pub static WIPE_CUTS: Law = Law {
 
 /// With a child that wipes in this way: see the program `erase`.
 pub fn wipe_cuts(shard: &Shard<'_>, how: &str) -> Result<Done, Broken> {
-    let disk = match Disk::make(shard.scratch, 96) {
+    let kind = shard.random(u64::MAX).choice(["ext4", "xfs"]);
+    let disk = match Disk::make(shard.scratch, kind.expect("there are two"), 96) {
         Ok(disk) => disk,
         Err(why) => return Ok(Done::Skipped(why)),
     };
@@ -80,22 +81,26 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    /// Or why there is none.
-    pub(super) fn make(scratch: &Path, mebibytes: u64) -> Result<Self, String> {
+    /// With a file system of this kind, or with ext4 where that is not to be had. Or why there is none.
+    pub(super) fn make(scratch: &Path, kind: &str, mebibytes: u64) -> Result<Self, String> {
         let disk = Disk {
-            image: scratch.join("disk.ext4"),
-            mount_point: scratch.join("disk"),
+            image: scratch.join("disk"),
+            mount_point: scratch.join("mounted"),
         };
-        let make = || {
-            std::fs::create_dir(&disk.mount_point)?;
-            std::fs::File::create(&disk.image)?.set_len(mebibytes * 1024 * 1024)
-        };
-        make().map_err(|error| error.to_string())?;
-        run("mkfs.ext4", |mkfs| mkfs.arg("-q").arg(&disk.image))
-            .map_err(|_| "mkfs.ext4 (package e2fsprogs) does not run here".to_owned())?;
-        let tried = disk.mount().map(drop);
-        tried.map_err(|_| "nothing may be mounted here".to_owned())?;
+        std::fs::create_dir(&disk.mount_point).map_err(|error| error.to_string())?;
+        disk.format(kind, mebibytes).or_else(|why| {
+            println!("no {kind} here, but ext4: {why}");
+            disk.format("ext4", mebibytes)
+                .map_err(|why| why.to_string())
+        })?;
         Ok(disk)
+    }
+
+    fn format(&self, kind: &str, mebibytes: u64) -> Result<(), Broken> {
+        let image = std::fs::File::create(&self.image)?;
+        image.set_len(mebibytes.max(disk::least(kind)) << 20)?;
+        disk::format(kind, &self.image, &[])?;
+        self.mount().map(drop)
     }
 
     pub(super) fn mount(&self) -> Result<Mounted<'_>, Broken> {

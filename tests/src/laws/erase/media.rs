@@ -7,7 +7,8 @@ use crate::law::{Broken, Done, Law, Shard, ensure, program};
 /// The disk itself is looked through.
 pub static MEDIA: Law = Law {
     name: "media",
-    says: "after `Done` of a wipe of the medium no byte of what was erased is anywhere on the disk, which is ext4",
+    says: "after `Done` of a wipe of the medium no byte of what was erased is anywhere on the disk, which is ext2, \
+           ext3, ext4 or XFS",
     unit: "disks",
     shard: 5,
     asked: 20,
@@ -21,7 +22,8 @@ pub fn media(shard: &Shard<'_>, level: &str) -> Result<Done, Broken> {
         let mut random = shard.random(disks);
         let scratch = shard.scratch.join(disks.to_string());
         std::fs::create_dir(&scratch)?;
-        let disk = match Disk::make(&scratch, 64) {
+        let kind = random.choice(["ext2", "ext3", "ext4", "xfs"]);
+        let disk = match Disk::make(&scratch, kind.expect("there are four"), 64) {
             Ok(disk) => disk,
             Err(why) => return Ok(Done::Skipped(why)),
         };
