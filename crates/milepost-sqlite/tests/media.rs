@@ -102,6 +102,23 @@ fn nothing_is_given_back_and_nothing_is_left() {
 }
 
 #[test]
+fn once_the_store_is_closed_the_file_alone_is_whole() {
+    for durability in [Durability::Full, Durability::Normal] {
+        let place = Place::new();
+        let tracker = open(SqliteConfig {
+            durability,
+            ..keeping(place.path())
+        });
+        let id = begin(&tracker, "kept.pdf").request_id();
+        drop(tracker);
+        let alone = Place::new();
+        fs::copy(place.path(), alone.path()).expect("a copy");
+        let tracker = open(keeping(alone.path()));
+        assert_eq!(tracker.get(id).expect("it is there").request_id(), id);
+    }
+}
+
+#[test]
 fn an_erase_wipes_as_far_as_the_store_was_opened_to() {
     let place = Place::new();
     let tracker = open(keeping(place.path()));

@@ -35,6 +35,13 @@ fn some_file(place: &Place) {
     }
 }
 
+#[test]
+fn a_store_says_which_file_it_is_over() {
+    let place = Place::new();
+    let store = SqliteStore::open(place.path()).expect("it opens");
+    assert!(format!("{store:?}").contains("status.db"), "{store:?}");
+}
+
 /// Copies the file, or with a suffix one beside it, by another OS process: it may be open in this one.
 fn copy_file(from: &Place, to: &Place, suffix: &str) {
     let name = |place: &Place| format!("{}{suffix}", place.path().display());
