@@ -52,6 +52,8 @@ pub(crate) struct Checkpoints {
 
 #[derive(Default)]
 struct Bell {
+    /// How many pages the WAL had after the last commit with this store.
+    pages: AtomicU64,
     /// How many pages the WAL had when the thread was woken last.
     seen: AtomicU64,
     stopping: AtomicBool,
@@ -85,6 +87,7 @@ impl Checkpoints {
         let Some(pages) = wal_hook::take_pages() else {
             return;
         };
+        self.bell.pages.store(pages, Ordering::Relaxed);
         let is_due = self.bell.is_due(pages);
         match &self.thread {
             Some(_) if !is_due => {}
@@ -95,6 +98,11 @@ impl Checkpoints {
             // Here too: what is left comes with a later one.
             None => drop(checkpoint_on_commit(writer, is_due)),
         }
+    }
+
+    /// How many pages the WAL had after the last commit with this store.
+    pub(crate) fn pages(&self) -> u64 {
+        self.bell.pages.load(Ordering::Relaxed)
     }
 
     /// Keeps the thread from making one, and it this.
