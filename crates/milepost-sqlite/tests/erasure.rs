@@ -5,9 +5,10 @@ mod common;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{Place, begin, foreign_connection, pipeline, root_page, wipe_until_done};
+use common::{Place, begin, erase, foreign_connection, pipeline, root_page, wipe_until_done};
 use milepost_core::{
-    Failure, NewProcess, OverallStatus, Progress, Query, RequestId, Tracker, Update, Wipe,
+    Change, Failure, NewProcess, Op, OverallStatus, Progress, Query, RequestId, Tracker, Update,
+    Wipe,
 };
 use milepost_sqlite::SqliteStore;
 use uuid::Uuid;
@@ -66,6 +67,61 @@ fn busy_process(tracker: &Tracker, mark: &str) -> RequestId {
         )
         .expect("an update");
     process.request_id()
+}
+
+#[test]
+fn nothing_is_left_of_a_process_whose_place_another_took_in_the_same_batch() {
+    let place = Place::new();
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+    let begin = || {
+        let new = NewProcess::new(&pipeline())
+            .file_name("same.txt")
+            .idempotency_key("same");
+        tracker.prepare(new).expect("it is lawful")
+    };
+    let apply = |ops: &[Op]| {
+        for verdict in tracker.apply(ops).expect("a batch") {
+            verdict.expect("lawful");
+        }
+    };
+    let first = begin();
+    let fail = Change::fail(1, Failure::new("Again", "mark-of-the-first"));
+    apply(&[first.clone(), tracker.op(first.id, fail)]);
+    apply(&[tracker.op(first.id, Change::erase()), begin()]);
+    wipe_until_done(&tracker);
+    let now = tracker.get(first.id).expect("it is there");
+    assert_eq!(now.status(), OverallStatus::Ongoing);
+    assert_eq!(found_in(&place, &[b"mark-of-the-first".to_vec()]), [""; 0]);
+}
+
+/// Or each claim would have the next wipe move the whole file.
+#[test]
+fn what_the_work_overtakes_gives_a_wipe_nothing_to_do() {
+    let place = Place::new();
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+    let gone = begin(&tracker, "gone.txt").request_id();
+    let process = begin(&tracker, "stays.txt");
+    erase(&tracker, &[gone]);
+    wipe_until_done(&tracker);
+    // As long as it goes on, no wipe that finds something to do is done.
+    let reader = foreign_connection(&place.path());
+    reader
+        .execute_batch("BEGIN; SELECT count(*) FROM process_overview;")
+        .expect("a snapshot");
+    let lease = tracker
+        .claim(process.request_id(), "worker-1", Duration::from_mins(1))
+        .expect("a claim");
+    let module = lease.module(1).expect("a module");
+    module.start().expect("it starts");
+    for step in 1..4 {
+        let progress = Progress::unbounded(step).message("page");
+        module.progress(progress).expect("progress");
+    }
+    module.complete().expect("it completes");
+    lease.release().expect("a release");
+    assert_eq!(tracker.wipe().expect("it answers"), Wipe::Done);
+    erase(&tracker, &[process.request_id()]);
+    assert_ne!(tracker.wipe().expect("it answers"), Wipe::Done);
 }
 
 #[test]
