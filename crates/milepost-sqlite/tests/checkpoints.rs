@@ -6,16 +6,23 @@ mod common;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::foreign_connection;
-use milepost_core::{Change, NewProcess, Op, Pipeline, Progress, StoreError, Tracker, Update};
+use milepost_core::{
+    Change, NewProcess, Op, Pipeline, Progress, StoreError, Tracker, Update, Wipe, WipeLevel,
+};
 use milepost_sqlite::{Durability, SqliteConfig, SqliteStore};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 /// What the documentation allows the WAL: 64 MiB.
 const ALLOWED: u64 = 64 * 1024 * 1024;
+
+/// A page in the WAL.
+const PAGE: u64 = 24 + 4_096;
+/// From how many bytes on writers stand still for those who read.
+const LONG: u64 = 6_000 * PAGE;
 
 fn open(path: &Path) -> Result<Tracker, StoreError> {
     open_at(path, Durability::Normal)
@@ -131,6 +138,79 @@ fn the_wal_stays_short_while_reads_overlap() -> Outcome {
             longest <= ALLOWED,
             "{durability:?}: the WAL grew to {longest} bytes"
         );
+    }
+    Ok(())
+}
+
+/// Writers stand still for the little that is left of it, and it starts anew.
+#[test]
+fn the_wal_is_not_long_where_nobody_reads() -> Outcome {
+    for durability in [Durability::Full, Durability::Normal] {
+        let directory = tempfile::tempdir()?;
+        let path = directory.path().join("status.db");
+        let wal = directory.path().join("status.db-wal");
+        let tracker = open_at(&path, durability)?;
+        let mut longest = 0;
+        for _ in 0..250 {
+            begin(&tracker, 500)?;
+            longest = longest.max(fs::metadata(&wal)?.len());
+        }
+        assert!(longest < LONG, "{durability:?}: {longest} bytes");
+    }
+    Ok(())
+}
+
+/// Else whoever commits would, once the WAL is too long: and wait for it.
+#[test]
+fn a_thread_carries_the_wal_over_before_it_is_long() -> Outcome {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("status.db");
+    let wal = directory.path().join("status.db-wal");
+    let tracker = open(&path)?;
+    for _ in 0..80 {
+        begin(&tracker, 500)?;
+    }
+    let length = fs::metadata(&wal)?.len();
+    assert!(length < LONG, "the WAL grew to {length} bytes");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while fs::metadata(&path)?.len() < 1024 * 1024 {
+        assert!(Instant::now() < deadline, "nothing was carried over");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+/// Else it would come to those who write, who stand still for it.
+#[test]
+fn a_wipe_makes_the_wal_no_longer_than_it_can_have_it_start_anew() -> Outcome {
+    for wipe_level in [WipeLevel::Files, WipeLevel::Media] {
+        let directory = tempfile::tempdir()?;
+        let path = directory.path().join("status.db");
+        let wal = directory.path().join("status.db-wal");
+        let tracker = Tracker::new(SqliteStore::open_with(SqliteConfig {
+            wipe_level,
+            wipe_budget: Duration::from_millis(5),
+            ..SqliteConfig::new(&path)
+        })?);
+        let pipeline = Pipeline::new("invoice-ocr", ["ocr", "parser"])?;
+        let new = NewProcess::new(&pipeline).file_description(&"+".repeat(3_500));
+        for _ in 0..40 {
+            let begun = (0..200).map(|_| tracker.prepare(new.clone()));
+            let begun = begun.collect::<Result<Vec<_>, _>>()?;
+            tracker.apply(&begun)?;
+            let erase = begun.iter().step_by(2);
+            let erase = erase.map(|op| tracker.op(op.id, Change::erase()));
+            tracker.apply(&erase.collect::<Vec<_>>())?;
+        }
+        let reader = foreign_connection(&path);
+        reader.execute_batch("BEGIN; SELECT * FROM sqlite_schema")?;
+        for _ in 0..100 {
+            assert!(matches!(tracker.wipe()?, Wipe::Pending { .. }));
+        }
+        let length = fs::metadata(&wal)?.len();
+        assert!(length < 4_000 * PAGE, "{wipe_level:?}: {length} bytes");
+        drop(reader);
+        while let Wipe::Pending { .. } = tracker.wipe()? {}
     }
     Ok(())
 }
