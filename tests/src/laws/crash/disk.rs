@@ -122,7 +122,8 @@ impl Disk {
         for file in self.files()? {
             fs::remove_file(file)?;
         }
-        Ok(())
+        // Or the next cut may bring them back.
+        Ok(fs::File::open(self.inner())?.sync_all()?)
     }
 
     /// What is kept on it.
