@@ -42,6 +42,13 @@ fn is_done(wipe: &Wipe) -> bool {
     }
 }
 
+/// Asserts it of the files of a store that is closed.
+fn nothing_is_left(place: &Place, marks: impl IntoIterator<Item = Mark>) {
+    let marks = marks.into_iter().collect::<Vec<_>>();
+    let traces = verify_erased(place.path(), &marks).expect("looked through");
+    assert!(traces.is_clean(), "{traces}");
+}
+
 fn lengths(place: &Place) -> [u64; 2] {
     ["status.db", "status.db-wal"].map(|name| {
         fs::metadata(place.path().with_file_name(name))
@@ -83,9 +90,7 @@ fn nothing_is_given_back_and_nothing_is_left() {
             .enumerate()
             .filter(|(n, _)| n % 2 == 0)
             .flat_map(|(n, id)| [Mark::id(*id), Mark::text(format!("mark-{n:04}.pdf"))]);
-        let traces =
-            verify_erased(place.path(), &marks.collect::<Vec<_>>()).expect("looked through");
-        assert!(traces.is_clean(), "{traces}");
+        nothing_is_left(&place, marks);
         // What stays is found by the file alone too.
         let alone = Place::new();
         fs::copy(place.path(), alone.path()).expect("a copy");
@@ -189,12 +194,7 @@ fn a_reader_makes_it_pending_and_what_was_broken_off_is_taken_up() {
     let tracker = open(config);
     assert!(is_done(&wiped(&tracker)));
     drop((tracker, reader));
-    let marks = ids[..500]
-        .iter()
-        .map(|id| Mark::id(*id))
-        .collect::<Vec<_>>();
-    let traces = verify_erased(place.path(), &marks).expect("looked through");
-    assert!(traces.is_clean(), "{traces}");
+    nothing_is_left(&place, ids[..500].iter().map(|id| Mark::id(*id)));
 }
 
 #[test]
@@ -218,8 +218,7 @@ fn stores_that_wipe_at_once_get_done_and_leave_nothing() {
         gone.extend(ids[..30].iter().map(|id| Mark::id(*id)));
     }
     drop(stores);
-    let traces = verify_erased(place.path(), &gone).expect("looked through");
-    assert!(traces.is_clean(), "{traces}");
+    nothing_is_left(&place, gone);
 }
 
 /// A count of overwritten pages that is too large would have free pages left as they are.
@@ -304,9 +303,6 @@ fn it_comes_to_an_end_while_others_write_and_read() {
             }
         });
         drop(tracker);
-        let marks = ids[..250].iter().map(|id| Mark::id(*id));
-        let traces =
-            verify_erased(place.path(), &marks.collect::<Vec<_>>()).expect("looked through");
-        assert!(traces.is_clean(), "{traces}");
+        nothing_is_left(&place, ids[..250].iter().map(|id| Mark::id(*id)));
     }
 }
