@@ -31,6 +31,6 @@ fn verify() -> Result<Traces, Box<dyn Error>> {
     let marks = arguments.map(Mark::text).collect::<Vec<_>>();
     verify_erased(&file, &marks).map_err(|error| {
         let cause = error.source().map(ToString::to_string);
-        format!("{file}: {}", cause.unwrap_or_else(|| error.to_string())).into()
+        cause.unwrap_or_else(|| error.to_string()).into()
     })
 }

@@ -306,3 +306,52 @@ pub(crate) fn run(connection: &Connection, how: &str) -> Result<Wal, StoreError>
     });
     answer.map_err(store_error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wal(pages: u64, left: u64) -> Wal {
+        Wal {
+            is_whole: true,
+            pages: Some(pages),
+            carried_over: pages - left,
+        }
+    }
+
+    #[test]
+    fn it_is_due_after_each_budget_of_pages() {
+        let bell = Bell::default();
+        let due = [1, 1_999, 2_000, 2_001, 3_999, 4_000].map(|pages| bell.is_due(pages));
+        assert_eq!(due, [false, false, true, false, false, true]);
+    }
+
+    #[test]
+    fn it_is_due_sooner_once_the_wal_is_long() {
+        let bell = Bell::default();
+        let due = [4_000, 5_999, 6_000, 6_499, 6_500].map(|pages| bell.is_due(pages));
+        assert_eq!(due, [true, false, true, false, true]);
+    }
+
+    #[test]
+    fn a_wal_that_has_started_anew_is_counted_from_its_beginning() {
+        let bell = Bell::default();
+        let due = [6_000, 10, 1_999, 2_000].map(|pages| bell.is_due(pages));
+        assert_eq!(due, [true, false, false, true]);
+    }
+
+    #[test]
+    fn what_is_not_in_the_file_is_left() {
+        assert_eq!(wal(700, 0).left(), 0);
+        assert_eq!(wal(700, 300).left(), 300);
+        assert_eq!(Wal::UNKNOWN.left(), 0);
+    }
+
+    #[test]
+    fn it_may_start_anew_where_less_is_left_than_a_budget_or_half_of_what_is_long() {
+        let may = |pages, left| wal(pages, left).may_start_anew();
+        assert_eq!([may(5_999, 1_999), may(5_999, 2_000)], [true, false]);
+        assert_eq!([may(6_000, 2_999), may(6_000, 3_000)], [true, false]);
+        assert!(!Wal::UNKNOWN.may_start_anew());
+    }
+}

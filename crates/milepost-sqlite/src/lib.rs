@@ -34,7 +34,7 @@ mod wipe;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -120,6 +120,8 @@ pub struct SqliteStore {
     last_table: LastTable,
     /// Whether a commit has failed and nothing was written since: what it wrote may still come to light.
     in_doubt: AtomicBool,
+    /// How often in a row others were in a wipe's way.
+    wipe_waits: AtomicU32,
     /// The OS process that opened it.
     opened_by: u32,
     /// Goes last: until the connections are closed, the file is open. None: in memory.
@@ -177,6 +179,7 @@ impl SqliteStore {
             memo: Mutex::default(),
             last_table: LastTable::default(),
             in_doubt: AtomicBool::new(false),
+            wipe_waits: AtomicU32::new(0),
             opened_by: std::process::id(),
             config,
             file,

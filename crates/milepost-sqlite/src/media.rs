@@ -11,7 +11,7 @@
 
 use std::fs;
 
-use milepost_core::{StoreError, StoreErrorKind, Wipe, WipeLevel};
+use milepost_core::{StoreError, StoreErrorKind, WipeLevel};
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::config::{Durability, SqliteConfig};
@@ -20,7 +20,7 @@ use crate::error::{corrupt, store_error, unavailable};
 use crate::medium;
 use crate::path::beside;
 use crate::pool::{Deadline, begin};
-use crate::wipe::{BREATH, Progress, Step, checkpoint, free_pages};
+use crate::wipe::{BREATH, Progress, checkpoint, free_pages};
 use crate::{SqliteStore, sql};
 
 /// How many pages one transaction overwrites: others write between two of them.
@@ -89,39 +89,22 @@ impl SqliteStore {
         Ok(medium::limit(file.path()))
     }
 
-    /// Wipes without giving anything back.
-    pub(crate) fn overwrite_within(&self, budget: Deadline) -> Result<Wipe, StoreError> {
-        // All that was erased before the call.
-        let progress = self.read_transaction(Progress::read)?;
-        let wanted = progress.erased;
-        if progress.wiped >= wanted {
-            return Ok(Wipe::Done);
-        }
+    /// Makes what a wipe that gives nothing back works with, in a file that was made without.
+    pub(crate) fn make_fillers(&self) -> Result<(), StoreError> {
         self.write_transaction(|connection| {
             connection
                 .execute_batch(sql::MAKE_MEDIA)
                 .map_err(store_error)
-        })?;
-        self.wipe_in_steps(wanted, budget, |compacted| {
-            if self.read_transaction(|reader| has_pages_to_overwrite(reader, compacted))? {
-                if !self.keep_wal_short(budget)? {
-                    return Ok(Step::Waits);
-                }
-                self.write_transaction(|writer| overwrite_free_pages(writer, compacted))?;
-                let reason = "the file's free pages are being overwritten: call again";
-                return Ok(Step::Goes(reason));
-            }
-            Ok(if self.overwrite_wal(compacted, budget)? {
-                Step::Last
-            } else {
-                Step::Waits
-            })
         })
     }
 
     /// Tries to overwrite the WAL from its beginning to its end, and if it worked notes it in a commit that is synced.
     /// Once begun it is not broken off: whoever came next would begin anew.
-    fn overwrite_wal(&self, compacted: i64, budget: Deadline) -> Result<bool, StoreError> {
+    pub(crate) fn overwrite_wal(
+        &self,
+        compacted: i64,
+        budget: Deadline,
+    ) -> Result<bool, StoreError> {
         let Some(length) = self.start_wal_anew(budget)? else {
             return Ok(false);
         };
@@ -224,7 +207,10 @@ fn fill_up_to(writer: &Connection, length: u64, deadline: Deadline) -> Result<()
 }
 
 /// Whether a step of overwriting the free pages is left to do.
-fn has_pages_to_overwrite(connection: &Connection, compacted: i64) -> Result<bool, StoreError> {
+pub(crate) fn has_pages_to_overwrite(
+    connection: &Connection,
+    compacted: i64,
+) -> Result<bool, StoreError> {
     let mut filler = connection
         .prepare_cached(sql::NEWEST_FILLER)
         .map_err(store_error)?;
@@ -244,7 +230,10 @@ fn overwritten(connection: &Connection) -> Result<i64, StoreError> {
 }
 
 /// One step of overwriting the free pages.
-fn overwrite_free_pages(connection: &Connection, compacted: i64) -> Result<(), StoreError> {
+pub(crate) fn overwrite_free_pages(
+    connection: &Connection,
+    compacted: i64,
+) -> Result<(), StoreError> {
     if overwritten(connection)? >= compacted {
         return unfill(connection).map(drop);
     }

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use milepost_core::{StoreError, StoreErrorKind};
 
-use crate::SqliteConfig;
 use crate::error::{refuse, unavailable};
 use crate::mark::{Encoding, Mark};
 use crate::open_files::ReadFile;
 use crate::pages::{PagePart, Pages};
 use crate::path::{beside, resolve};
 use crate::search::{Hit, Search};
+use crate::{SqliteConfig, name_path};
 
 /// How many traces are told; then the search ends.
 const TRACES: usize = 1_000;
@@ -76,7 +76,8 @@ pub fn verify_erased(path: impl AsRef<Path>, marks: &[Mark]) -> Result<Traces, S
         return Err(StoreError::new(StoreErrorKind::Limit, why));
     }
     marks.iter().try_for_each(Mark::check)?;
-    let path = resolve(&SqliteConfig::new(path.as_ref()))?;
+    let config = SqliteConfig::new(path.as_ref());
+    let path = resolve(&config).map_err(|error| name_path(&error, &config.path))?;
     let mut traces = Traces {
         found: Vec::new(),
         files: Vec::new(),
@@ -89,7 +90,7 @@ pub fn verify_erased(path: impl AsRef<Path>, marks: &[Mark]) -> Result<Traces, S
         match ReadFile::enter(file) {
             // It went meanwhile, as a WAL does when the last store is closed.
             Err(_) if *file != path && !file.exists() => {}
-            entered => reading.push(entered?),
+            entered => reading.push(entered.map_err(|error| name_path(&error, file))?),
         }
     }
     for search in searches(marks) {
@@ -246,15 +247,21 @@ fn searches(marks: &[Mark]) -> impl Iterator<Item = Search> {
 fn files_of(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let mut files = vec![path.to_owned()];
     files.extend(["-wal", "-shm", "-journal"].map(|suffix| beside(path, suffix)));
-    let listed = unfinished(path);
-    files.extend(listed.map_err(|error| unavailable("the directory cannot be read", &error))?);
+    let listed = unfinished(path).map_err(|error| {
+        let error = unavailable("its directory cannot be read", &error);
+        name_path(&error, path)
+    })?;
+    files.extend(listed);
     let mut there = Vec::new();
     for file in files {
         match fs::symlink_metadata(&file) {
             Ok(found) if found.is_file() => there.push(file),
-            Ok(_) => return Err(refuse(&format!("{} is no regular file", file.display()))),
+            Ok(_) => return Err(name_path(&refuse("the path is no regular file"), &file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound && file != path => {}
-            Err(error) => return Err(unavailable("the file cannot be looked at", &error)),
+            Err(error) => {
+                let error = unavailable("the file cannot be looked at", &error);
+                return Err(name_path(&error, &file));
+            }
         }
     }
     Ok(there)

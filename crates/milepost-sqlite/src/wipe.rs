@@ -12,6 +12,7 @@
 //! processes share their work, one that was killed is taken up again, and one that finds nothing erased
 //! since the last is free.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -23,6 +24,7 @@ use crate::checkpoints::{self, Checkpoints, Wal};
 use crate::columns::micros;
 use crate::connection::{run, waiting};
 use crate::error::{Busy, corrupt, store_error};
+use crate::media::{has_pages_to_overwrite, overwrite_free_pages};
 use crate::pool::Deadline;
 use crate::rows::Table;
 use crate::{SqliteStore, sql};
@@ -34,8 +36,11 @@ const PURGED_BESIDE_OTHERS: usize = 50;
 /// How many rows, and bytes of records, one transaction of a wipe moves.
 const MOVED_AT_ONCE: i64 = 200;
 const MOVED_BYTES: i64 = 1024 * 1024;
-/// How long it may take until nobody holds on to the rest of the WAL; other writers wait as long.
+/// How long it may take until nobody holds on to the rest of the WAL; other writers wait as long. Longer with each time
+/// in a row that it did not do.
 const READERS_LEAVE: Duration = Duration::from_millis(20);
+const READERS_LEAVE_LATER: Duration = Duration::from_millis(5);
+const READERS_LEAVE_AT_MOST: Duration = Duration::from_millis(50);
 /// How long a wipe leaves the writer to others between two steps.
 pub(crate) const BREATH: Duration = Duration::from_millis(1);
 /// How long it leaves it to them where they may have waited for readers, before they do again.
@@ -46,13 +51,13 @@ const GROWN: u64 = 3_000;
 const READERS_PAUSE: Duration = Duration::from_millis(130);
 
 /// What a step of a wipe came to.
-pub(crate) enum Step {
-    /// There is more to do, of which this is to be said.
+enum Step {
+    /// There may be more to do, of which this is to be said.
     Goes(&'static str),
     /// Others are in the way.
     Waits,
-    /// It was the last of its kind.
-    Last,
+    /// It was the last.
+    Done,
 }
 
 /// The row of `wipe_progress`: each number counts erasures.
@@ -136,10 +141,8 @@ impl SqliteStore {
         };
         let wiped = if self.is_in_memory() {
             Wipe::Done
-        } else if overwrites {
-            self.overwrite_within(budget)?
         } else {
-            self.wipe_within(budget)?
+            self.wipe_within(budget, overwrites)?
         };
         if wiped != Wipe::Done {
             return Ok(wiped);
@@ -156,74 +159,85 @@ impl SqliteStore {
         Ok(beyond.map_or(Wipe::Done, |remains| Wipe::Limited { remains }))
     }
 
-    fn wipe_within(&self, budget: Deadline) -> Result<Wipe, StoreError> {
-        // All that was erased before the call.
-        let wanted = self.read_transaction(Progress::read)?.erased;
-        self.wipe_in_steps(wanted, budget, |compacted| {
-            // What we free we overwrite, but another program may not have: so all free pages go.
-            if self.has_pages_to_give_back()? {
-                if !self.keep_wal_short(budget)? {
-                    return Ok(Step::Waits);
-                }
-                if self.give_back_pages()? {
-                    let reason = "the file's free pages are being given back: call again";
-                    return Ok(Step::Goes(reason));
-                }
-            }
-            Ok(if self.cut_wal_off(compacted, budget)? {
-                Step::Last
-            } else {
-                Step::Waits
-            })
-        })
-    }
-
-    /// Compacts the file, and takes the steps that come after that, until all that is wanted is wiped or the budget is
-    /// used up.
-    pub(crate) fn wipe_in_steps(
-        &self,
-        wanted: i64,
-        budget: Deadline,
-        after_compaction: impl Fn(i64) -> Result<Step, StoreError>,
-    ) -> Result<Wipe, StoreError> {
+    /// Compacts the file and wipes its free pages, and then the WAL, until all that was erased before the call is wiped
+    /// or the budget is used up. With `overwrites` nothing is given back to the file system.
+    fn wipe_within(&self, budget: Deadline, overwrites: bool) -> Result<Wipe, StoreError> {
+        let progress = self.read_transaction(Progress::read)?;
+        let wanted = progress.erased;
+        if overwrites && progress.wiped < wanted {
+            self.make_fillers()?;
+        }
         loop {
-            let progress = self.read_transaction(Progress::read)?;
-            if progress.wiped >= wanted {
-                return Ok(Wipe::Done);
-            }
-            let step = if progress.compacted >= wanted {
-                after_compaction(progress.compacted)?
-            } else if self.keep_wal_short(budget)? {
-                match self.write_transaction(move_some)? {
-                    0 => Step::Last,
-                    _ => Step::Goes(
-                        "the file is being compacted, and is not through yet: call again",
-                    ),
+            let (reason, pause) = match self.wipe_step(wanted, budget, overwrites)? {
+                Step::Goes(reason) => {
+                    self.wipe_waits.store(0, Ordering::Relaxed);
+                    (reason, BREATH)
                 }
-            } else {
-                Step::Waits
-            };
-            let (reason, pause) = match step {
-                Step::Goes(reason) => (reason, BREATH),
-                Step::Waits => (
-                    "somebody reads an older state of the file, or writes to it: call again once they have ended",
-                    OTHERS_CATCH_UP,
-                ),
-                Step::Last => continue,
+                Step::Waits => {
+                    self.wipe_waits.fetch_add(1, Ordering::Relaxed);
+                    let reason = "somebody reads an older state of the file, or writes to it: call again once they have \
+                                  ended";
+                    (reason, OTHERS_CATCH_UP)
+                }
+                Step::Done => return Ok(Wipe::Done),
             };
             if budget.left() < pause {
-                return Ok(pending(reason));
+                return Ok(Wipe::Pending {
+                    reason: reason.to_owned(),
+                });
             }
             std::thread::sleep(pause);
         }
     }
 
-    fn has_pages_to_give_back(&self) -> Result<bool, StoreError> {
-        self.read_transaction(|reader| Ok(free_pages(reader)? > 0 && !keeps_free_pages(reader)?))
+    fn wipe_step(
+        &self,
+        wanted: i64,
+        budget: Deadline,
+        overwrites: bool,
+    ) -> Result<Step, StoreError> {
+        let Progress {
+            compacted, wiped, ..
+        } = self.read_transaction(Progress::read)?;
+        if wiped >= wanted {
+            return Ok(Step::Done);
+        }
+        let is_compacted = compacted >= wanted;
+        if is_compacted && !self.has_free_pages_to_wipe(compacted, overwrites)? {
+            let is_whole = if overwrites {
+                self.overwrite_wal(compacted, budget)?
+            } else {
+                self.cut_wal_off(compacted, budget)?
+            };
+            return Ok(if is_whole { Step::Done } else { Step::Waits });
+        }
+        if !self.keep_wal_short(budget)? {
+            return Ok(Step::Waits);
+        }
+        Ok(Step::Goes(if !is_compacted {
+            self.write_transaction(move_some)?;
+            "the file is being compacted, and is not through yet: call again"
+        } else if overwrites {
+            self.write_transaction(|writer| overwrite_free_pages(writer, compacted))?;
+            "the file's free pages are being overwritten: call again"
+        } else {
+            self.give_back_pages()?;
+            "the file's free pages are being given back: call again"
+        }))
     }
 
-    /// Gives some free pages back to the file system; says whether there are more to give back.
-    fn give_back_pages(&self) -> Result<bool, StoreError> {
+    /// Without `overwrites` too: what we free we overwrite, but another program may not have.
+    fn has_free_pages_to_wipe(&self, compacted: i64, overwrites: bool) -> Result<bool, StoreError> {
+        self.read_transaction(|reader| {
+            if overwrites {
+                return has_pages_to_overwrite(reader, compacted);
+            }
+            Ok(free_pages(reader)? > 0 && !keeps_free_pages(reader)?)
+        })
+    }
+
+    /// Gives some free pages back to the file system.
+    fn give_back_pages(&self) -> Result<(), StoreError> {
         let deadline = self.deadline();
         let writer = self.writer(deadline)?;
         // The pragma takes a step for each page that it gives back.
@@ -235,7 +249,7 @@ impl SqliteStore {
         };
         deadline.retry(give_back).map_err(store_error)?;
         self.note_commit(&writer);
-        Ok(free_pages(&writer)? > 0)
+        Ok(())
     }
 
     /// Has the WAL start anew once a wipe has made it long. Others hardly notice: longer still, and whoever commits stands
@@ -272,13 +286,17 @@ impl SqliteStore {
     }
 
     /// Makes a checkpoint of the rest of the WAL, and of all of it: in a moment in which others stand still, and which
-    /// only comes if little was left of it.
+    /// only comes if little was left of it. The more often in a row it did not come, the more is asked of the others.
     pub(crate) fn end_wal(&self, wal: &Wal, how: &str) -> Result<Wal, StoreError> {
-        if wal.left() >= checkpoints::LITTLE {
+        let waits = self.wipe_waits.load(Ordering::Relaxed);
+        if wal.left() >= checkpoints::LITTLE.saturating_mul(1 + u64::from(waits)) {
             return Ok(Wal::UNKNOWN);
         }
+        let patience = READERS_LEAVE + READERS_LEAVE_LATER.saturating_mul(waits);
         let writer = self.writer(self.deadline())?;
-        waiting(&writer, READERS_LEAVE, || checkpoint(&writer, how))?
+        waiting(&writer, patience.min(READERS_LEAVE_AT_MOST), || {
+            checkpoint(&writer, how)
+        })?
     }
 
     /// Tries to cut the WAL off, and if it worked notes it in a commit that is synced.
@@ -303,12 +321,6 @@ impl SqliteStore {
                 rows => Err(rusqlite::Error::StatementChangedRows(rows)),
             }
         })
-    }
-}
-
-fn pending(reason: &str) -> Wipe {
-    Wipe::Pending {
-        reason: reason.to_owned(),
     }
 }
 

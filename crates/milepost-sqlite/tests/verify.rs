@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::error::Error;
 use std::fs;
 use std::path::Path;
 
@@ -272,8 +273,13 @@ fn what_cannot_be_looked_through_is_refused() {
     let refused = |path: &Path, marks: &[Mark], kind| {
         let error = verify_erased(path, marks).expect_err("it is refused");
         assert_eq!(error.kind(), kind, "{error}");
+        error.source().map(ToString::to_string).unwrap_or_default()
     };
-    refused(&place.path(), &marks(), StoreErrorKind::Unavailable);
+    let names = |why: String, path: &Path| {
+        assert!(why.starts_with(&format!("{}: ", path.display())), "{why}");
+    };
+    let why = refused(&place.path(), &marks(), StoreErrorKind::Unavailable);
+    names(why, &place.path());
     fs::write(place.path(), noise(100)).expect("it is written");
     for bad in ["", "abc", &"x".repeat(4097)] {
         let marks = [Mark::text(TEXT), Mark::text(bad)];
@@ -281,9 +287,12 @@ fn what_cannot_be_looked_through_is_refused() {
     }
     refused(&place.path(), &[], StoreErrorKind::Limit);
     let directory = place.path().parent().expect("it is in one").to_owned();
-    refused(&directory, &marks(), StoreErrorKind::Unavailable);
-    fs::create_dir(directory.join("status.db-journal")).expect("it is made");
-    refused(&place.path(), &marks(), StoreErrorKind::Unavailable);
+    let why = refused(&directory, &marks(), StoreErrorKind::Unavailable);
+    names(why, &directory);
+    let journal = directory.join("status.db-journal");
+    fs::create_dir(&journal).expect("it is made");
+    let why = refused(&place.path(), &marks(), StoreErrorKind::Unavailable);
+    names(why, &journal);
 }
 
 #[cfg(unix)]
