@@ -8,7 +8,7 @@ use milepost_tests::law::{briefly, broken, broken_if_tried, say_skipped};
 use milepost_tests::laws::crash::known::{Doings, Held, Survives};
 use milepost_tests::laws::crash::pipe::{Line, Task};
 use milepost_tests::laws::crash::plan::{Plan, Step};
-use milepost_tests::laws::crash::{CUTS, KILLS, Sabotage, all, cuts_with, kills_with};
+use milepost_tests::laws::crash::{CUTS, CUTS_ON_XFS, KILLS, Sabotage, all, cuts_with, kills_with};
 
 #[test]
 fn what_was_acknowledged_survives_kill_9() {
@@ -18,7 +18,8 @@ fn what_was_acknowledged_survives_kill_9() {
 #[test]
 fn what_was_acknowledged_survives_a_power_cut_as_far_as_is_promised() {
     let _disk = DISK.lock().unwrap_or_else(PoisonError::into_inner);
-    briefly(&CUTS, 30);
+    briefly(&CUTS, 20);
+    briefly(&CUTS_ON_XFS, 10);
 }
 
 /// How the laws say that something acknowledged is gone, or something erased is back.
@@ -62,7 +63,7 @@ static DISK: Mutex<()> = Mutex::new(());
 fn broken_by_cuts(count: u64, sabotage: Sabotage) -> Option<String> {
     let _disk = DISK.lock().unwrap_or_else(PoisonError::into_inner);
     broken_if_tried(&format!("{sabotage:?}"), count, |shard| {
-        cuts_with(shard, sabotage)
+        cuts_with(shard, "ext4", sabotage)
     })
 }
 

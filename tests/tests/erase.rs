@@ -5,8 +5,8 @@ use std::time::Duration;
 use milepost::Tracker;
 use milepost_tests::law::{Broken, Done, Law, Shard, briefly, broken_if_tried};
 use milepost_tests::laws::erase::{
-    Bounds, ERASED, MEDIA, WIPE_CUTS, WIPE_WAITS, WIPES_KILLED, erased, media, wipe_cuts,
-    wipe_waits, wipes_killed,
+    Bounds, ERASED, MEDIA, WIPE_CUTS, WIPE_CUTS_ON_XFS, WIPE_WAITS, WIPES_KILLED, erased, media,
+    wipe_cuts, wipe_waits, wipes_killed,
 };
 
 #[test]
@@ -22,6 +22,7 @@ fn a_wipe_that_is_killed_is_never_done_early_and_is_finished_by_the_next() {
 #[test]
 fn a_power_cut_brings_nothing_back() {
     briefly(&WIPE_CUTS, 4);
+    briefly(&WIPE_CUTS_ON_XFS, 2);
 }
 
 #[test]
@@ -67,7 +68,7 @@ fn a_wipe_that_says_done_at_once_is_seen_when_it_is_killed() {
 #[test]
 fn a_wipe_that_says_done_at_once_or_syncs_nothing_is_seen_when_the_power_is_cut() {
     for way in ["hasty", "unsynced"] {
-        let how = broken(&WIPE_CUTS, |shard| wipe_cuts(shard, way));
+        let how = broken(&WIPE_CUTS, |shard| wipe_cuts(shard, "ext4", way));
         assert!(
             how.is_none_or(|how| how.contains("bytes are left")),
             "{way}"

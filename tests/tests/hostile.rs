@@ -142,6 +142,36 @@ fn touches(config: SqliteConfig) -> Result<Arc<dyn StatusStore>, StoreError> {
 }
 
 #[test]
+fn an_opener_that_panics_hangs_or_refuses_as_something_else_is_found() {
+    fn panics(config: SqliteConfig) -> Result<Arc<dyn StatusStore>, StoreError> {
+        mutants::open(config).map_err(|error| panic!("it does not open: {error}"))
+    }
+    fn hangs(config: SqliteConfig) -> Result<Arc<dyn StatusStore>, StoreError> {
+        mutants::open(config).inspect_err(|_| {
+            // Until the test has ended.
+            loop {
+                std::thread::park();
+            }
+        })
+    }
+    fn renames(config: SqliteConfig) -> Result<Arc<dyn StatusStore>, StoreError> {
+        mutants::open(config)
+            .map_err(|error| StoreError::new(milepost::StoreErrorKind::Limit, error.to_string()))
+    }
+    let found: [(mutants::Opener, &str); 3] = [
+        (panics, "a panic: it does not open"),
+        (hangs, "it hangs"),
+        (renames, "refused as Limit"),
+    ];
+    for (opener, expected) in found {
+        let how = broken(200, |shard| {
+            mutants::try_all(shard, opener, &mut mutants::Tally::default())
+        });
+        assert!(how.contains(expected), "{how}");
+    }
+}
+
+#[test]
 fn an_opener_that_overwrites_or_touches_what_it_refuses_is_found() {
     for opener in [overwrites, touches] {
         let how = broken(200, |shard| {

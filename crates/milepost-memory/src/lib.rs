@@ -33,8 +33,8 @@ const COLLECTED: usize = 10_000;
 ///   locks nothing but one of 64 shards.
 /// - A write copies the process only while a reader holds on to it.
 /// - A list examines the index, and holds its lock only while it picks places.
-/// - `wipe` is always `Done`, for there are no files. Memory that was freed is not overwritten, and may
-///   reach a swap file or a core dump.
+/// - `wipe` is `Done` at [`WipeLevel::Files`], for there are none, and `Limited` at [`WipeLevel::Media`]: memory that
+///   was freed is not overwritten, and may reach a swap file or a core dump.
 ///
 /// # Examples
 ///
@@ -275,7 +275,11 @@ impl StatusStore for MemoryStore {
 
     fn wipe(&self, level: WipeLevel) -> Result<Wipe, StoreError> {
         match level {
-            WipeLevel::Files | WipeLevel::Media => Ok(Wipe::Done),
+            // There are none.
+            WipeLevel::Files => Ok(Wipe::Done),
+            WipeLevel::Media => Ok(Wipe::Limited {
+                remains: "memory that was freed is not overwritten".to_owned(),
+            }),
             _ => Err(StoreError::new(
                 StoreErrorKind::Unsupported,
                 "this wipe level is unknown here",

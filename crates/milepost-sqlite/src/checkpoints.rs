@@ -6,8 +6,8 @@
 //! overlap that never comes by itself: there is always one that began before the last commit. So the longer the WAL is,
 //! the longer writers stand still for those who read to end.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -57,6 +57,8 @@ struct Bell {
     /// How many pages the WAL had when the thread was woken last.
     seen: AtomicU64,
     stopping: AtomicBool,
+    /// How many keep the WAL from starting anew.
+    keeping: AtomicUsize,
     /// Held by the thread while it carries pages over: SQLite lets nobody wait for another's checkpoint.
     carrying: Mutex<()>,
 }
@@ -92,11 +94,11 @@ impl Checkpoints {
         match &self.thread {
             Some(_) if !is_due => {}
             // The commit stands, whatever becomes of it.
-            Some(_) if pages >= TOO_LONG => drop(self.bell.start_wal_anew(writer, pages)),
+            Some(_) if pages >= TOO_LONG => drop(self.bell.start_wal_anew_at_once(writer, pages)),
             Some(thread) => thread.thread().unpark(),
             None if pages < ON_COMMIT => {}
             // Here too: what is left comes with a later one.
-            None => drop(checkpoint_on_commit(writer, is_due)),
+            None => drop(self.bell.checkpoint_on_commit(writer, is_due)),
         }
     }
 
@@ -105,9 +107,19 @@ impl Checkpoints {
         self.bell.pages.load(Ordering::Relaxed)
     }
 
-    /// Keeps the thread from making one, and it this.
-    pub(crate) fn carrying(&self) -> MutexGuard<'_, ()> {
-        self.bell.carrying()
+    /// Keeps the thread from making one; none if it is making one.
+    pub(crate) fn try_carrying(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.bell.carrying.try_lock() {
+            Ok(carrying) => Some(carrying),
+            Err(TryLockError::Poisoned(carrying)) => Some(carrying.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// Until this goes somebody of this store reads from the beginning of the WAL, and nobody waits for that to end.
+    pub(crate) fn keep_wal(&self) -> Kept<'_> {
+        self.bell.keeping.fetch_add(1, Ordering::Relaxed);
+        Kept(&self.bell)
     }
 
     /// Leaves the thread alone, for a child of `fork`, in which it does not run.
@@ -137,10 +149,46 @@ impl Bell {
         self.carrying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the WAL start anew in the thread's stead.
-    fn start_wal_anew(&self, writer: &Connection, pages: u64) -> Result<(), StoreError> {
+    /// Carries over the rest, and waits until nobody reads from the WAL: then whoever writes next has it start anew.
+    /// Nobody writes meanwhile, in any OS process. If it takes too long, it is left for the next time.
+    fn start_wal_anew(&self, connection: &Connection, pages: u64) -> Result<(), StoreError> {
+        if self.keeping.load(Ordering::Relaxed) > 0 {
+            return Ok(());
+        }
+        let standing = if pages >= LONG {
+            STANDING_WHEN_LONG
+        } else {
+            STANDING
+        };
+        // Not by tries of ours: between two of them others would write.
+        match waiting(connection, standing, || run(connection, sql::RESTART))? {
+            Err(error) if !error.is_busy() => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// In the thread's stead.
+    fn start_wal_anew_at_once(&self, writer: &Connection, pages: u64) -> Result<(), StoreError> {
         let _carrying = self.carrying();
-        start_wal_anew(writer, pages)
+        self.start_wal_anew(writer, pages)
+    }
+
+    /// What SQLite does after a commit, and if it `is_due` a try to have the WAL start anew once it is long.
+    fn checkpoint_on_commit(&self, writer: &Connection, is_due: bool) -> Result<(), StoreError> {
+        let wal = run(writer, sql::CHECKPOINT)?;
+        if is_due && wal.is_long() && wal.may_start_anew() {
+            self.start_wal_anew(writer, wal.pages())?;
+        }
+        Ok(())
+    }
+}
+
+/// Somebody keeps the WAL from starting anew.
+pub(crate) struct Kept<'b>(&'b Bell);
+
+impl Drop for Kept<'_> {
+    fn drop(&mut self) {
+        self.0.keeping.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -208,7 +256,7 @@ impl Keeper {
             Err(StoreError::new(StoreErrorKind::Busy, why))
         };
         match self.writer.take(Deadline::after(PATIENCE), none_is_open) {
-            Ok(_paused) => start_wal_anew(connection, wal.pages()),
+            Ok(_paused) => self.bell.start_wal_anew(connection, wal.pages()),
             Err(error) if error.is_busy() => Ok(()),
             Err(error) => Err(error),
         }
@@ -266,30 +314,6 @@ impl Wal {
     }
 }
 
-/// What SQLite does after a commit, and if it `is_due` a try to have the WAL start anew once it is long.
-fn checkpoint_on_commit(writer: &Connection, is_due: bool) -> Result<(), StoreError> {
-    let wal = run(writer, sql::CHECKPOINT)?;
-    if is_due && wal.is_long() && wal.may_start_anew() {
-        start_wal_anew(writer, wal.pages())?;
-    }
-    Ok(())
-}
-
-/// Carries over the rest, and waits until nobody reads from the WAL: then whoever writes next has it start anew.
-/// Nobody writes meanwhile, in any OS process. If it takes too long, it is left for the next time.
-fn start_wal_anew(connection: &Connection, pages: u64) -> Result<(), StoreError> {
-    let standing = if pages >= LONG {
-        STANDING_WHEN_LONG
-    } else {
-        STANDING
-    };
-    // Not by tries of ours: between two of them others would write.
-    match waiting(connection, standing, || run(connection, sql::RESTART))? {
-        Err(error) if !error.is_busy() => Err(error),
-        Ok(_) | Err(_) => Ok(()),
-    }
-}
-
 /// Makes a checkpoint.
 pub(crate) fn run(connection: &Connection, how: &str) -> Result<Wal, StoreError> {
     let answer = connection.query_row(how, [], |row| {
@@ -338,6 +362,39 @@ mod tests {
         let bell = Bell::default();
         let due = [6_000, 10, 1_999, 2_000].map(|pages| bell.is_due(pages));
         assert_eq!(due, [true, false, false, true]);
+    }
+
+    /// How many pages the WAL has after three commits, a try to have it start anew, and one commit more.
+    fn pages_after_a_try(connection: &Connection, bell: &Bell) -> u64 {
+        let commit = |_| {
+            let write = "INSERT INTO t VALUES (1)";
+            connection.execute(write, []).expect("it is written");
+        };
+        (0..3).for_each(commit);
+        bell.start_wal_anew(connection, 3).expect("it is tried");
+        commit(3);
+        // Of which the next time begins anew.
+        run(connection, sql::CHECKPOINT)
+            .expect("it is made")
+            .pages()
+    }
+
+    #[test]
+    fn while_somebody_keeps_the_wal_it_does_not_start_anew() {
+        let directory = tempfile::tempdir().expect("there is room");
+        let connection = Connection::open(directory.path().join("a.db")).expect("it opens");
+        let make = "PRAGMA journal_mode = WAL; CREATE TABLE t (n INTEGER); PRAGMA wal_checkpoint";
+        connection.execute_batch(make).expect("it is made");
+        let checkpoints = Checkpoints {
+            bell: Arc::default(),
+            thread: None,
+        };
+        let pages = || pages_after_a_try(&connection, &checkpoints.bell);
+        for kept in [checkpoints.keep_wal(), checkpoints.keep_wal()] {
+            assert_eq!(pages(), 4);
+            drop(kept);
+        }
+        assert_eq!(pages(), 1);
     }
 
     #[test]

@@ -265,9 +265,7 @@ impl SqliteStore {
         self.at_durability(Durability::Full, |writer, deadline| {
             begin(writer, sql::BEGIN_WRITE, deadline)?;
             work(writer).map_err(store_error)?;
-            run(writer, sql::COMMIT).map_err(store_error)?;
-            self.note_commit(writer);
-            Ok(())
+            self.commit(writer, deadline)
         })
     }
 
@@ -275,7 +273,7 @@ impl SqliteStore {
     fn at_durability(
         &self,
         durability: Durability,
-        work: impl FnOnce(&Connection, Deadline) -> Result<(), StoreError>,
+        work: impl FnOnce(&Lent<'_>, Deadline) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let deadline = self.deadline();
         let writer = self.writer(deadline)?;

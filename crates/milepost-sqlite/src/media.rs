@@ -14,6 +14,7 @@ use std::fs;
 use milepost_core::{StoreError, StoreErrorKind, WipeLevel};
 use rusqlite::{Connection, OptionalExtension};
 
+use crate::checkpoints::Checkpoints;
 use crate::config::{Durability, SqliteConfig};
 use crate::connection::run;
 use crate::error::{corrupt, store_error, unavailable};
@@ -109,6 +110,7 @@ impl SqliteStore {
             return Ok(false);
         };
         // From here on nothing but what is written from now on comes into the WAL, from its beginning on.
+        let kept = self.checkpoints.as_ref().map(Checkpoints::keep_wal);
         let reader = self.reader(self.deadline())?;
         run(&reader, sql::BEGIN_READ).map_err(store_error)?;
         Progress::read(&reader)?;
@@ -116,7 +118,7 @@ impl SqliteStore {
         for _ in 0..length / 100 + 100 {
             match self.wal_length()?.map(|now| length.saturating_sub(now)) {
                 Some(0) => {
-                    drop(reader);
+                    drop((reader, kept));
                     self.clear_fillers()?;
                     self.note_wiped(compacted)?;
                     return Ok(true);

@@ -56,14 +56,26 @@ impl Transaction for WriteTransaction<'_> {
     }
 
     fn commit(self) -> Result<(), StoreError> {
-        let in_doubt = &self.store.in_doubt;
-        if in_doubt.load(Ordering::Relaxed) {
-            schema::write_mark(&self.writer).map_err(store_error)?;
+        match self.store.commit(&self.writer, self.deadline) {
+            Err(error) if !error.is_busy() => {
+                self.writer.discard();
+                Err(error)
+            }
+            outcome => outcome,
         }
-        match self.deadline.retry(|| run(&self.writer, sql::COMMIT)) {
+    }
+}
+
+impl SqliteStore {
+    /// Commits the transaction that the writer is in. Whoever gets another error than `Busy` discards the writer.
+    pub(crate) fn commit(&self, writer: &Lent<'_>, deadline: Deadline) -> Result<(), StoreError> {
+        if self.in_doubt.load(Ordering::Relaxed) {
+            schema::write_mark(writer).map_err(store_error)?;
+        }
+        match deadline.retry(|| run(writer, sql::COMMIT)) {
             Ok(()) => {
-                in_doubt.store(false, Ordering::Relaxed);
-                self.store.note_commit(&self.writer);
+                self.in_doubt.store(false, Ordering::Relaxed);
+                self.note_commit(writer);
                 Ok(())
             }
             // Nothing was committed: the transaction is still open, and is rolled back.
@@ -71,10 +83,8 @@ impl Transaction for WriteTransaction<'_> {
             Err(error) => {
                 // What it wrote may stand in the WAL, whole, and come to light once the file is opened after a crash. Who
                 // finds by then that it is not there, and has nothing to write, must not be wrong: it is overwritten.
-                let overwritten =
-                    self.writer.is_autocommit() && schema::write_mark(&self.writer).is_ok();
-                in_doubt.store(!overwritten, Ordering::Relaxed);
-                self.writer.discard();
+                let overwritten = writer.is_autocommit() && schema::write_mark(writer).is_ok();
+                self.in_doubt.store(!overwritten, Ordering::Relaxed);
                 Err(commit_error(error))
             }
         }

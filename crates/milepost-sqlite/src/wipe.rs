@@ -36,11 +36,11 @@ const PURGED_BESIDE_OTHERS: usize = 50;
 /// How many rows, and bytes of records, one transaction of a wipe moves.
 const MOVED_AT_ONCE: i64 = 200;
 const MOVED_BYTES: i64 = 1024 * 1024;
-/// How long it may take until nobody holds on to the rest of the WAL; other writers wait as long. Longer with each time
-/// in a row that it did not do.
+/// How long it may take until nobody holds on to the rest of the WAL; other writers wait as long.
 const READERS_LEAVE: Duration = Duration::from_millis(20);
+/// By how much longer after each time in a row that it did not do, and of how many of those.
 const READERS_LEAVE_LATER: Duration = Duration::from_millis(5);
-const READERS_LEAVE_AT_MOST: Duration = Duration::from_millis(50);
+const MOST_WAITS: u32 = 6;
 /// How long a wipe leaves the writer to others between two steps.
 pub(crate) const BREATH: Duration = Duration::from_millis(1);
 /// How long it leaves it to them where they may have waited for readers, before they do again.
@@ -169,16 +169,11 @@ impl SqliteStore {
         }
         loop {
             let (reason, pause) = match self.wipe_step(wanted, budget, overwrites)? {
-                Step::Goes(reason) => {
-                    self.wipe_waits.store(0, Ordering::Relaxed);
-                    (reason, BREATH)
-                }
-                Step::Waits => {
-                    self.wipe_waits.fetch_add(1, Ordering::Relaxed);
-                    let reason = "somebody reads an older state of the file, or writes to it: call again once they have \
-                                  ended";
-                    (reason, OTHERS_CATCH_UP)
-                }
+                Step::Goes(reason) => (reason, BREATH),
+                Step::Waits => (
+                    "somebody reads an older state of the file, or writes to it: call again once they have ended",
+                    OTHERS_CATCH_UP,
+                ),
                 Step::Done => return Ok(Wipe::Done),
             };
             if budget.left() < pause {
@@ -203,27 +198,31 @@ impl SqliteStore {
             return Ok(Step::Done);
         }
         let is_compacted = compacted >= wanted;
-        if is_compacted && !self.has_free_pages_to_wipe(compacted, overwrites)? {
-            let is_whole = if overwrites {
-                self.overwrite_wal(compacted, budget)?
+        if !is_compacted || self.has_free_pages_to_wipe(compacted, overwrites)? {
+            if !self.keep_wal_short(budget)? {
+                return Ok(Step::Waits);
+            }
+            let reason = if !is_compacted {
+                self.write_transaction(move_some)?;
+                Some("the file is being compacted, and is not through yet: call again")
+            } else if overwrites {
+                self.write_transaction(|writer| overwrite_free_pages(writer, compacted))?;
+                Some("the file's free pages are being overwritten: call again")
             } else {
-                self.cut_wal_off(compacted, budget)?
+                // None: the WAL before others free more.
+                let has_more = self.give_back_pages()?;
+                has_more.then_some("the file's free pages are being given back: call again")
             };
-            return Ok(if is_whole { Step::Done } else { Step::Waits });
+            if let Some(reason) = reason {
+                return Ok(Step::Goes(reason));
+            }
         }
-        if !self.keep_wal_short(budget)? {
-            return Ok(Step::Waits);
-        }
-        Ok(Step::Goes(if !is_compacted {
-            self.write_transaction(move_some)?;
-            "the file is being compacted, and is not through yet: call again"
-        } else if overwrites {
-            self.write_transaction(|writer| overwrite_free_pages(writer, compacted))?;
-            "the file's free pages are being overwritten: call again"
+        let is_whole = if overwrites {
+            self.overwrite_wal(compacted, budget)?
         } else {
-            self.give_back_pages()?;
-            "the file's free pages are being given back: call again"
-        }))
+            self.cut_wal_off(compacted, budget)?
+        };
+        Ok(if is_whole { Step::Done } else { Step::Waits })
     }
 
     /// Without `overwrites` too: what we free we overwrite, but another program may not have.
@@ -236,8 +235,8 @@ impl SqliteStore {
         })
     }
 
-    /// Gives some free pages back to the file system.
-    fn give_back_pages(&self) -> Result<(), StoreError> {
+    /// Gives some free pages back to the file system; says whether there are more to give back.
+    fn give_back_pages(&self) -> Result<bool, StoreError> {
         let deadline = self.deadline();
         let writer = self.writer(deadline)?;
         // The pragma takes a step for each page that it gives back.
@@ -249,7 +248,7 @@ impl SqliteStore {
         };
         deadline.retry(give_back).map_err(store_error)?;
         self.note_commit(&writer);
-        Ok(())
+        Ok(free_pages(&writer)? > 0)
     }
 
     /// Has the WAL start anew once a wipe has made it long. Others hardly notice: longer still, and whoever commits stands
@@ -271,12 +270,7 @@ impl SqliteStore {
         let patience = Deadline::after(READERS_PAUSE);
         loop {
             // Not the writer: those who write with this store need it.
-            let reader = self.reader(self.deadline())?;
-            let wal = {
-                let _carrying = self.checkpoints.as_ref().map(Checkpoints::carrying);
-                checkpoint(&reader, sql::CHECKPOINT)?
-            };
-            drop(reader);
+            let wal = self.carry_with(&*self.reader(self.deadline())?, sql::CHECKPOINT)?;
             let is_enough = |pages| pages < short || wal.left() == 0;
             if wal.pages.is_some_and(is_enough) || patience.has_passed() || budget.has_passed() {
                 return Ok(wal);
@@ -288,15 +282,26 @@ impl SqliteStore {
     /// Makes a checkpoint of the rest of the WAL, and of all of it: in a moment in which others stand still, and which
     /// only comes if little was left of it. The more often in a row it did not come, the more is asked of the others.
     pub(crate) fn end_wal(&self, wal: &Wal, how: &str) -> Result<Wal, StoreError> {
-        let waits = self.wipe_waits.load(Ordering::Relaxed);
-        if wal.left() >= checkpoints::LITTLE.saturating_mul(1 + u64::from(waits)) {
-            return Ok(Wal::UNKNOWN);
+        let waits = self.wipe_waits.load(Ordering::Relaxed).min(MOST_WAITS);
+        let little = checkpoints::LITTLE * u64::from(1 + waits / 2);
+        let ended = if wal.pages.is_some() && wal.left() < little {
+            let writer = self.writer(self.deadline())?;
+            let patience = READERS_LEAVE + READERS_LEAVE_LATER * waits;
+            waiting(&writer, patience, || self.carry_with(&writer, how))??
+        } else {
+            Wal::UNKNOWN
+        };
+        let waits = if ended.is_whole { 0 } else { waits + 1 };
+        self.wipe_waits.store(waits, Ordering::Relaxed);
+        Ok(ended)
+    }
+
+    /// Makes a checkpoint, unless the thread makes one.
+    fn carry_with(&self, connection: &Connection, how: &str) -> Result<Wal, StoreError> {
+        match self.checkpoints.as_ref().map(Checkpoints::try_carrying) {
+            Some(None) => Ok(Wal::UNKNOWN),
+            _carrying => checkpoint(connection, how),
         }
-        let patience = READERS_LEAVE + READERS_LEAVE_LATER.saturating_mul(waits);
-        let writer = self.writer(self.deadline())?;
-        waiting(&writer, patience.min(READERS_LEAVE_AT_MOST), || {
-            checkpoint(&writer, how)
-        })?
     }
 
     /// Tries to cut the WAL off, and if it worked notes it in a commit that is synced.

@@ -4,9 +4,10 @@
 //!   erases every second one in every way there is while others work, and wipes until that is done: to `wipe` after
 //!   another program has left copies in the file, or `alone`. Or, to `truncate`, it deletes and cuts the WAL off. What bears which marks it writes to the list; what it prints must not
 //!   hold any.
-//! - `erase wipe <file> <list> <level> <how>` erases those of the list that are to go, says `erased`, wipes, says
-//!   `done`, and works on until it is killed. The ways: `honest`; `hasty` says so at once; `unsynced` deletes the rows by
-//!   its own SQL, which `VACUUM` then leaves out, and syncs nothing.
+//! - `erase wipe <file> <list> <level> <durability> <how>` works on those of the list that are to go, so that the WAL too
+//!   has bytes of theirs, erases them, says `erased`, wipes, says `done`, and does nothing more until it is killed. The
+//!   ways: `honest`; `hasty` says so at once; `unsynced` deletes the rows by its own SQL, which `VACUUM` then leaves out,
+//!   and cuts the WAL off, which nothing syncs.
 
 use std::error::Error;
 use std::path::Path;
@@ -34,9 +35,9 @@ fn main() -> Outcome {
                 how,
             )
         }
-        ["wipe", file, list, level, how] => {
+        ["wipe", file, list, level, durability, how] => {
             let all = read_list(Path::new(list)).map_err(|broken| broken.to_string())?;
-            wipe(&config(file, level, "full"), &all, how)
+            wipe(&config(file, level, durability), &all, how)
         }
         _ => Err("see the top of tests/src/bin/erase.rs".into()),
     }
@@ -208,31 +209,32 @@ fn ask_in_vain(tracker: &Tracker, going: &[Marked]) {
 }
 
 fn wipe(config: &SqliteConfig, all: &[Marked], how: &str) -> Outcome {
-    let (going, staying): (Vec<_>, Vec<_>) = all.iter().cloned().partition(|marked| marked.goes);
-    if how == "unsynced" {
-        return wipe_unsynced(config, &going);
-    }
+    let going = all.iter().filter(|marked| marked.goes).cloned();
+    let going = going.collect::<Vec<_>>();
     let tracker = open(&SqliteConfig {
         // Several calls, so that it is broken off between them too.
         wipe_budget: Duration::from_millis(5),
         ..config.clone()
     })?;
-    erase_by_ops(&tracker, &going)?;
-    println!("erased");
-    if how != "hasty" {
-        wipe_until_done(&tracker, config.wipe_level)?;
+    grow(&tracker, &mut fastrand::Rng::with_seed(1), &going)?;
+    if how == "unsynced" {
+        wipe_unsynced(config, &going)?;
+    } else {
+        erase_by_ops(&tracker, &going)?;
+        println!("erased");
+        if how != "hasty" {
+            wipe_until_done(&tracker, config.wipe_level)?;
+        }
     }
     println!("done");
-    let mut random = fastrand::Rng::with_seed(1);
     loop {
-        grow(&tracker, &mut random, &staying)?;
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::park();
     }
 }
 
 fn wipe_unsynced(config: &SqliteConfig, going: &[Marked]) -> Outcome {
     let connection = rusqlite::Connection::open(&config.path)?;
-    connection.execute_batch("PRAGMA synchronous = OFF; PRAGMA secure_delete = ON;")?;
+    connection.execute_batch("PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON;")?;
     for marked in going {
         let id = uuid::Uuid::from(marked.id);
         for table in ["process_a", "process_b"] {
@@ -242,8 +244,5 @@ fn wipe_unsynced(config: &SqliteConfig, going: &[Marked]) -> Outcome {
     }
     println!("erased");
     connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")?;
-    println!("done");
-    loop {
-        std::thread::sleep(Duration::from_secs(1));
-    }
+    Ok(())
 }

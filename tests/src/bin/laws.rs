@@ -162,10 +162,17 @@ fn commit() -> String {
 
 /// The laws that have a directory of their own: what changes in it is nothing to the others.
 const DIRECTORIES: [(&str, &[&str]); 4] = [
-    ("crash", &["kills", "cuts"]),
+    ("crash", &["kills", "cuts", "cuts-on-xfs"]),
     (
         "erase",
-        &["erased", "wipes-killed", "wipe-cuts", "wipe-waits", "media"],
+        &[
+            "erased",
+            "wipes-killed",
+            "wipe-cuts",
+            "wipe-cuts-on-xfs",
+            "wipe-waits",
+            "media",
+        ],
     ),
     (
         "fault",

@@ -4,7 +4,7 @@
 //!   comes, and calls with eight threads. Prints a line for each call that was answered.
 //! - `race write <file> <full|normal>` and `race read <file>`: write, and keep reads overlapping, until the input
 //!   ends. The first prints how many changes were acknowledged.
-//! - `race swell <file> off`: writes with SQLite alone, its checkpoints switched off.
+//! - `race by-hand <file> <full|normal>`: writes with SQLite alone, which makes its own checkpoints.
 //! - `race fork <file> <full|normal> <forks> <guarded|bare>`: see `forks.rs`.
 
 use std::error::Error;
@@ -15,7 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use milepost::{
-    Durability, NewProcess, Pipeline, Progress, Query, SqliteConfig, SqliteStore, TrackError,
+    Durability, NewProcess, Op, Pipeline, Progress, Query, SqliteConfig, SqliteStore, TrackError,
     Tracker,
 };
 use milepost_tests::race::client::{self, Task};
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         ["call", file, rest @ ..] => call(file, rest),
         ["write", file, durability] => write(file, durability),
         ["read", file] => read(file),
-        ["swell", file, _] => swell(file),
+        ["by-hand", file, level] => write_by_hand(file, level),
         ["fork", file, durability, count, guarded] => fork(file, durability, count, guarded),
         _ => Err("usage: see the program's source".into()),
     };
@@ -151,8 +151,8 @@ fn until_told<E: Error + Send + 'static>(
     })
 }
 
-fn write(file: &str, level: &str) -> Outcome<()> {
-    const THREADS: usize = 4;
+/// Opens a store, and begins what is written to.
+fn press(file: &str, level: &str) -> Outcome<(Tracker, Vec<Op>)> {
     let config = SqliteConfig {
         durability: durability(level)?,
         ..SqliteConfig::new(file)
@@ -163,6 +163,12 @@ fn write(file: &str, level: &str) -> Outcome<()> {
     let begun = (0..2_000).map(|_| tracker.prepare(NewProcess::new(&pipeline)));
     let begun = begun.collect::<Result<Vec<_>, _>>()?;
     tracker.apply(&begun)?;
+    Ok((tracker, begun))
+}
+
+fn write(file: &str, level: &str) -> Outcome<()> {
+    const THREADS: usize = 4;
+    let (tracker, begun) = press(file, level)?;
     let share = begun.len() / THREADS;
     let times = until_told(THREADS, |thread, times| {
         let round = usize::try_from(times).expect("it fits");
@@ -197,19 +203,21 @@ fn read(file: &str) -> Outcome<()> {
     Ok(())
 }
 
-fn swell(file: &str) -> Outcome<()> {
+/// With SQLite's own checkpoints, which start nothing anew while somebody reads.
+fn write_by_hand(file: &str, level: &str) -> Outcome<()> {
+    drop(press(file, level)?);
     let connection = rusqlite::Connection::open(file)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "OFF")?;
-    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    connection.execute_batch("CREATE TABLE t (b BLOB)")?;
     let connection = std::sync::Mutex::new(connection);
-    until_told(1, |_, _| {
+    let times = until_told(1, |_, _| {
         let connection = connection.lock().expect("no panic");
-        connection
-            .execute("INSERT INTO t VALUES (zeroblob(100000))", [])
-            .map(drop)
+        connection.execute_batch(
+            "BEGIN IMMEDIATE;
+             CREATE TABLE IF NOT EXISTS ballast (b BLOB);
+             INSERT INTO ballast VALUES (zeroblob(100000));
+             COMMIT",
+        )
     })?;
+    println!("{times}");
     Ok(())
 }
 

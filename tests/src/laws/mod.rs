@@ -5,6 +5,7 @@ pub mod crash;
 pub mod erase;
 pub mod fault;
 pub mod hostile;
+pub mod model;
 pub mod race;
 
 use crate::law::Law;
@@ -12,8 +13,10 @@ use crate::law::Law;
 /// All of them, in the order in which the long run takes them.
 pub const ALL: &[&Law] = &[
     &agree::AGREE,
+    &model::MODEL,
     &crash::KILLS,
     &crash::CUTS,
+    &crash::CUTS_ON_XFS,
     &race::RIVALS,
     &race::FORKS,
     &race::WAL_SIZE_FULL,
@@ -21,6 +24,7 @@ pub const ALL: &[&Law] = &[
     &erase::ERASED,
     &erase::WIPES_KILLED,
     &erase::WIPE_CUTS,
+    &erase::WIPE_CUTS_ON_XFS,
     &erase::WIPE_WAITS,
     &erase::MEDIA,
     &fault::FAULTS,

@@ -15,21 +15,31 @@ use super::file::TheFile;
 use super::known::Survives;
 use crate::law::{Broken, Done, Law, Shard, program};
 
-/// Power cuts.
+/// Power cuts of ext4.
 pub static CUTS: Law = Law {
     name: "cuts",
-    says: "a power cut loses nothing that was acknowledged at Durability::Full, and at Normal only the newest, \
+    says: "a power cut of ext4 loses nothing that was acknowledged at Durability::Full, and at Normal only the newest, \
            never ones in the middle; it damages nothing",
-    unit: "power cuts of ext4 or XFS",
+    unit: "power cuts of ext4",
     shard: 50,
     asked: 1_000,
-    run: |shard| cuts_with(shard, Sabotage::None),
+    run: |shard| cuts_with(shard, "ext4", Sabotage::None),
 };
 
-/// The law, with something done wrong.
+/// Power cuts of XFS.
+pub static CUTS_ON_XFS: Law = Law {
+    name: "cuts-on-xfs",
+    says: "as cuts, on XFS",
+    unit: "power cuts of XFS",
+    shard: 50,
+    asked: 500,
+    run: |shard| cuts_with(shard, "xfs", Sabotage::None),
+};
+
+/// The law on a file system of this kind, with something done wrong.
 ///
 /// What it mounts is seen by a program of its own only, and goes with it, however that ends.
-pub fn cuts_with(shard: &Shard<'_>, sabotage: Sabotage) -> Result<Done, Broken> {
+pub fn cuts_with(shard: &Shard<'_>, kind: &str, sabotage: Sabotage) -> Result<Done, Broken> {
     let left = shard.until.map_or(Duration::MAX, |until| {
         until.saturating_duration_since(Instant::now())
     });
@@ -38,8 +48,7 @@ pub fn cuts_with(shard: &Shard<'_>, sabotage: Sabotage) -> Result<Done, Broken> 
     let cutter = Command::new("unshare")
         .arg("--mount")
         .arg(program("crash").get_program())
-        .arg("cuts")
-        .arg(format!("{sabotage:?}"))
+        .args(["cuts", kind, &format!("{sabotage:?}")])
         .args([shard.seed, shard.count, left.as_secs()].map(|number| number.to_string()))
         .arg(shard.scratch)
         .env("PATH", path)
@@ -69,7 +78,7 @@ pub fn cuts_with(shard: &Shard<'_>, sabotage: Sabotage) -> Result<Done, Broken> 
 /// What the program `crash cuts` does for the law, in a line.
 #[must_use]
 pub fn cut(words: &[String]) -> Option<String> {
-    let [sabotage, seed, count, seconds, scratch] = words else {
+    let [kind, sabotage, seed, count, seconds, scratch] = words else {
         return None;
     };
     let left = Duration::from_secs(seconds.parse().ok()?);
@@ -81,7 +90,7 @@ pub fn cut(words: &[String]) -> Option<String> {
     };
     let mut known = Sabotage::ALL.into_iter();
     let sabotage = known.find(|known| format!("{known:?}") == *sabotage)?;
-    let said = match cut_all(&shard, sabotage) {
+    let said = match cut_all(&shard, kind, sabotage) {
         Ok(Done::Tried(count)) => format!("tried {count}"),
         Ok(Done::Skipped(why)) => format!("skipped {why}"),
         Err(how) => format!("broken {how}"),
@@ -89,8 +98,8 @@ pub fn cut(words: &[String]) -> Option<String> {
     Some(said)
 }
 
-fn cut_all(shard: &Shard<'_>, sabotage: Sabotage) -> Result<Done, Broken> {
-    let disk = match Disk::new(shard.scratch, &mut shard.random(u64::MAX)) {
+fn cut_all(shard: &Shard<'_>, kind: &str, sabotage: Sabotage) -> Result<Done, Broken> {
+    let disk = match Disk::new(shard.scratch, kind, &mut shard.random(u64::MAX)) {
         Ok(disk) => disk,
         Err(why) => return Ok(Done::Skipped(format!("there is no disk to cut off: {why}"))),
     };

@@ -57,8 +57,8 @@ impl Cut {
 }
 
 impl Disk {
-    /// A new one. An error says why that cannot be.
-    pub(super) fn new(scratch: &Path, random: &mut Rng) -> Result<Self, Broken> {
+    /// A new one, with a file system of this kind. An error says why that cannot be.
+    pub(super) fn new(scratch: &Path, kind: &str, random: &mut Rng) -> Result<Self, Broken> {
         let disk = Disk {
             scratch: scratch.to_path_buf(),
         };
@@ -66,13 +66,9 @@ impl Disk {
             fs::create_dir(directory)?;
         }
         let block = random.choice(["1024", "4096"]).expect("there are two");
-        let ext4 = ["-b", block, "-E", "nodiscard"];
-        if random.bool() {
-            disk.make("ext4", &ext4)?;
-        } else if let Err(why) = disk.make("xfs", &["-K"]) {
-            eprintln!("no xfs here, but ext4: {why}");
-            disk.unmount();
-            disk.make("ext4", &ext4)?;
+        match kind {
+            "xfs" => disk.make(kind, &["-K"])?,
+            _ => disk.make(kind, &["-b", block, "-E", "nodiscard"])?,
         }
         disk.loses_what_is_not_synced(random)?;
         Ok(disk)

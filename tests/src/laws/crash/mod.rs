@@ -19,7 +19,7 @@ pub mod pipe;
 pub mod plan;
 
 pub use crew::Manner;
-pub use cuts::{CUTS, cut, cuts_with};
+pub use cuts::{CUTS, CUTS_ON_XFS, cut, cuts_with};
 pub use file::all;
 pub use kills::{KILLS, kills_with};
 

@@ -46,7 +46,9 @@ pub fn wipes_killed(shard: &Shard<'_>, how: &str) -> Result<Done, Broken> {
             populate(&tracker, &mut random, 2 * PROCESSES)?
         };
         write_list(&list, &all)?;
-        let mut wiper = Wiper::start([&file, &list], level, how, Stdio::inherit())?;
+        let durability = [Durability::Full, Durability::Normal][random.usize(..2)];
+        let as_opened = (level, durability);
+        let mut wiper = Wiper::start([&file, &list], as_opened, how, Stdio::inherit())?;
         wiper.says("erased")?;
         let began = Instant::now();
         std::thread::sleep(whole.mul_f64(random.f64()));
@@ -75,7 +77,7 @@ impl Wiper {
     /// With the file and the list.
     pub(super) fn start(
         files: [&Path; 2],
-        level: WipeLevel,
+        (level, durability): (WipeLevel, Durability),
         how: &str,
         complaints: Stdio,
     ) -> Result<Self, Broken> {
@@ -84,10 +86,15 @@ impl Wiper {
         } else {
             "files"
         };
+        let durability = if durability == Durability::Normal {
+            "normal"
+        } else {
+            "full"
+        };
         let mut child = program("erase")
             .arg("wipe")
             .args(files)
-            .args([level, how])
+            .args([level, durability, how])
             .stdout(Stdio::piped())
             .stderr(complaints)
             .spawn()?;

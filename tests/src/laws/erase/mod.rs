@@ -14,7 +14,7 @@ mod population;
 mod scan;
 mod waits;
 
-pub use cuts::{WIPE_CUTS, wipe_cuts};
+pub use cuts::{WIPE_CUTS, WIPE_CUTS_ON_XFS, wipe_cuts};
 pub use erased::{ERASED, erased};
 pub use kills::{WIPES_KILLED, wipes_killed};
 pub use media::{MEDIA, media};

@@ -4,7 +4,6 @@ use std::fs;
 use std::path::Path;
 
 use memchr::memmem;
-use milepost::uuid::Uuid;
 use milepost::{Filter, Listing, Order, SqliteStore};
 
 use super::ledger::Ledger;
@@ -52,16 +51,17 @@ pub(super) fn compare_after_crash(
     is_whole(&path)
 }
 
-/// That no id of what is gone is left in the files.
+/// That no id and no name of what is gone is left in the files.
 pub(super) fn nothing_is_left(directory: &Path, ledger: &Ledger) -> Result<(), Broken> {
     let gone = ledger.gone();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
         let bytes = fs::read(&path)?;
-        for id in &gone {
-            let left = memmem::find(&bytes, Uuid::from(*id).as_bytes());
+        for mark in &gone {
+            let left = memmem::find(&bytes, mark);
             ensure(left.is_none(), || {
-                format!("wiped, and yet {id} is in {}", path.display())
+                let mark = mark.escape_ascii();
+                format!("wiped, and yet {mark} is in {}", path.display())
             })?;
         }
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use milepost::chrono::{DateTime, Utc};
+use milepost::uuid::Uuid;
 use milepost::{Op, Process, RequestId, StatusStore, StoreError, StoreErrorKind, Verdict, limits};
 
 use crate::law::{Broken, ensure};
@@ -91,7 +92,7 @@ pub(super) struct Ledger {
     /// All that were ever written about.
     ids: BTreeSet<RequestId>,
     /// All that are known to have been there.
-    were_there: BTreeSet<RequestId>,
+    were_there: BTreeMap<RequestId, String>,
     /// What got no answer, in order.
     pub(super) unsettled: Vec<Act>,
 }
@@ -100,7 +101,7 @@ impl Ledger {
     pub(super) fn of(world: World) -> Self {
         Ledger {
             ids: world.keys().copied().collect(),
-            were_there: BTreeSet::new(),
+            were_there: BTreeMap::new(),
             after_crash: vec![world.clone()],
             worlds: vec![world],
             unsettled: Vec::new(),
@@ -203,18 +204,29 @@ impl Ledger {
         }
     }
 
-    /// Those that are erased, or have been purged; none while anything is unknown.
-    pub(super) fn gone(&self) -> Vec<RequestId> {
+    /// What only those had that are erased, or have been purged: their ids and names. Nothing while anything is unknown.
+    pub(super) fn gone(&self) -> Vec<Vec<u8>> {
         let Ok(world) = self.world() else {
             return Vec::new();
         };
-        let gone = self.were_there.iter().copied();
-        gone.filter(|id| !world.contains_key(id)).collect()
+        let names = world.values().map(|process| process.file().name());
+        let names = names.collect::<Vec<_>>();
+        let gone = |(id, _): &(&RequestId, _)| !world.contains_key(*id);
+        let mut marks = Vec::new();
+        for (id, name) in self.were_there.iter().filter(gone) {
+            marks.push(Uuid::from(*id).as_bytes().to_vec());
+            if !names.contains(&name.as_str()) {
+                marks.push(name.as_bytes().to_vec());
+            }
+        }
+        marks
     }
 
     fn note_who_is_there(&mut self) {
         if let [world] = self.worlds.as_slice() {
-            self.were_there.extend(world.keys());
+            let there = world.iter();
+            let names = there.map(|(id, process)| (*id, process.file().name().to_owned()));
+            self.were_there.extend(names);
         }
     }
 
