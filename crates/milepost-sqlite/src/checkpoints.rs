@@ -59,7 +59,7 @@ struct Bell {
     stopping: AtomicBool,
     /// How many keep the WAL from starting anew.
     keeping: AtomicUsize,
-    /// Held by the thread while it carries pages over: SQLite lets nobody wait for another's checkpoint.
+    /// Held by whoever of this store carries pages over: SQLite lets nobody wait for another's checkpoint.
     carrying: Mutex<()>,
 }
 
@@ -91,14 +91,12 @@ impl Checkpoints {
         };
         self.bell.pages.store(pages, Ordering::Relaxed);
         let is_due = self.bell.is_due(pages);
-        match &self.thread {
-            Some(_) if !is_due => {}
-            // The commit stands, whatever becomes of it.
-            Some(_) if pages >= TOO_LONG => drop(self.bell.start_wal_anew_at_once(writer, pages)),
-            Some(thread) => thread.thread().unpark(),
-            None if pages < ON_COMMIT => {}
-            // Here too: what is left comes with a later one.
-            None => drop(self.bell.checkpoint_on_commit(writer, is_due)),
+        // The commit stands, whatever becomes of it: what is left comes with a later one.
+        match duty(pages, is_due, self.thread.as_ref()) {
+            Duty::Nothing => {}
+            Duty::Wake(thread) => thread.thread().unpark(),
+            Duty::StartAnew => drop(self.bell.start_wal_anew_at_once(writer, pages)),
+            Duty::Checkpoint => drop(self.bell.checkpoint_on_commit(writer, is_due)),
         }
     }
 
@@ -107,7 +105,7 @@ impl Checkpoints {
         self.bell.pages.load(Ordering::Relaxed)
     }
 
-    /// Keeps the thread from making one; none if it is making one.
+    /// Keeps the thread, and other wipes, from making one; none if one of them is making one.
     pub(crate) fn try_carrying(&self) -> Option<MutexGuard<'_, ()>> {
         match self.bell.carrying.try_lock() {
             Ok(carrying) => Some(carrying),
@@ -122,9 +120,36 @@ impl Checkpoints {
         Kept(&self.bell)
     }
 
+    /// Whether there is somebody of that kind.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.bell.is_kept()
+    }
+
     /// Leaves the thread alone, for a child of `fork`, in which it does not run.
     pub(crate) fn forget(&mut self) {
         std::mem::forget(self.thread.take());
+    }
+}
+
+/// What whoever has committed is to do about the WAL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Duty<T> {
+    Nothing,
+    /// Wakes the thread.
+    Wake(T),
+    /// Has the WAL start anew in the thread's stead.
+    StartAnew,
+    /// Makes a checkpoint, as there is no thread.
+    Checkpoint,
+}
+
+fn duty<T>(pages: u64, is_due: bool, thread: Option<T>) -> Duty<T> {
+    match thread {
+        Some(_) if !is_due => Duty::Nothing,
+        Some(_) if pages >= TOO_LONG => Duty::StartAnew,
+        Some(thread) => Duty::Wake(thread),
+        None if pages < ON_COMMIT => Duty::Nothing,
+        None => Duty::Checkpoint,
     }
 }
 
@@ -145,6 +170,10 @@ impl Bell {
         is_due
     }
 
+    fn is_kept(&self) -> bool {
+        self.keeping.load(Ordering::Relaxed) > 0
+    }
+
     fn carrying(&self) -> MutexGuard<'_, ()> {
         self.carrying.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -152,7 +181,7 @@ impl Bell {
     /// Carries over the rest, and waits until nobody reads from the WAL: then whoever writes next has it start anew.
     /// Nobody writes meanwhile, in any OS process. If it takes too long, it is left for the next time.
     fn start_wal_anew(&self, connection: &Connection, pages: u64) -> Result<(), StoreError> {
-        if self.keeping.load(Ordering::Relaxed) > 0 {
+        if self.is_kept() {
             return Ok(());
         }
         let standing = if pages >= LONG {
@@ -243,14 +272,14 @@ impl Keeper {
         // Those who write may wait for this, and the thread for them.
         drop(carrying);
         if wal.may_start_anew() {
-            self.start_wal_anew(&connection, &wal)?;
+            self.start_wal_anew_in_turn(&connection, &wal)?;
         }
         self.connection = Some(connection);
         Ok(())
     }
 
     /// Carries over the rest while nobody writes.
-    fn start_wal_anew(&self, connection: &Connection, wal: &Wal) -> Result<(), StoreError> {
+    fn start_wal_anew_in_turn(&self, connection: &Connection, wal: &Wal) -> Result<(), StoreError> {
         let none_is_open = || {
             let why = "whoever writes next opens the connection";
             Err(StoreError::new(StoreErrorKind::Busy, why))
@@ -395,6 +424,18 @@ mod tests {
             drop(kept);
         }
         assert_eq!(pages(), 1);
+    }
+
+    #[test]
+    fn whoever_commits_wakes_the_thread_and_does_its_work_where_it_does_not_keep_up_or_is_not() {
+        let with = |pages, is_due| duty(pages, is_due, Some(()));
+        assert_eq!(with(10_000, false), Duty::Nothing);
+        assert_eq!(with(9_999, true), Duty::Wake(()));
+        assert_eq!(with(10_000, true), Duty::StartAnew);
+        let without = |pages, is_due| duty::<()>(pages, is_due, None);
+        assert_eq!(without(999, true), Duty::Nothing);
+        assert_eq!(without(1_000, false), Duty::Checkpoint);
+        assert_eq!(without(10_000, true), Duty::Checkpoint);
     }
 
     #[test]

@@ -120,7 +120,7 @@ pub struct SqliteStore {
     last_table: LastTable,
     /// Whether a commit has failed and nothing was written since: what it wrote may still come to light.
     in_doubt: AtomicBool,
-    /// How often in a row others were in a wipe's way.
+    /// How often in a row others were in the way of a wipe that was about to end the WAL.
     wipe_waits: AtomicU32,
     /// The OS process that opened it.
     opened_by: u32,

@@ -106,7 +106,7 @@ impl SqliteStore {
         compacted: i64,
         budget: Deadline,
     ) -> Result<bool, StoreError> {
-        let Some(length) = self.start_wal_anew(budget)? else {
+        let Some(length) = self.start_overwriting(budget)? else {
             return Ok(false);
         };
         // From here on nothing but what is written from now on comes into the WAL, from its beginning on.
@@ -154,7 +154,7 @@ impl SqliteStore {
 
     /// Starts the WAL anew; says how many pages long it is then to become until nothing old is in it. None if others
     /// are in the way.
-    fn start_wal_anew(&self, budget: Deadline) -> Result<Option<u64>, StoreError> {
+    fn start_overwriting(&self, budget: Deadline) -> Result<Option<u64>, StoreError> {
         // So that it can be told from one that did not start anew.
         if self
             .wal_length()?

@@ -96,7 +96,8 @@ pub fn verify_erased(path: impl AsRef<Path>, marks: &[Mark]) -> Result<Traces, S
     for search in searches(marks) {
         traces.files.clear();
         for file in &files {
-            traces.look_through(file, &search)?;
+            let may_go = *file != path;
+            traces.look_through(file, &search, may_go)?;
         }
     }
     drop(reading);
@@ -122,13 +123,19 @@ impl Traces {
         self.found.is_empty()
     }
 
-    fn look_through(&mut self, path: &Path, search: &Search) -> Result<(), StoreError> {
+    /// If it `may_go`, it may have gone meanwhile.
+    fn look_through(
+        &mut self,
+        path: &Path,
+        search: &Search,
+        may_go: bool,
+    ) -> Result<(), StoreError> {
         if !self.is_complete {
             return Ok(());
         }
         match self.scan(path, search) {
             Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) if may_go && error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(unavailable(
                 &format!("{} cannot be read", path.display()),
                 &error,

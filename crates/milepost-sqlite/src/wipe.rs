@@ -38,8 +38,10 @@ const MOVED_AT_ONCE: i64 = 200;
 const MOVED_BYTES: i64 = 1024 * 1024;
 /// How long it may take until nobody holds on to the rest of the WAL; other writers wait as long.
 const READERS_LEAVE: Duration = Duration::from_millis(20);
-/// By how much longer after each time in a row that it did not do, and of how many of those.
+/// By how much longer after each time in a row that it did not do, by how many pages more may be left then, and of how
+/// many such times.
 const READERS_LEAVE_LATER: Duration = Duration::from_millis(5);
+const LITTLE_MORE: u64 = checkpoints::LITTLE / 2;
 const MOST_WAITS: u32 = 6;
 /// How long a wipe leaves the writer to others between two steps.
 pub(crate) const BREATH: Duration = Duration::from_millis(1);
@@ -171,7 +173,8 @@ impl SqliteStore {
             let (reason, pause) = match self.wipe_step(wanted, budget, overwrites)? {
                 Step::Goes(reason) => (reason, BREATH),
                 Step::Waits => (
-                    "somebody reads an older state of the file, or writes to it: call again once they have ended",
+                    "somebody reads an older state of the file, writes to it, or wipes it too: call again once they \
+                     have ended",
                     OTHERS_CATCH_UP,
                 ),
                 Step::Done => return Ok(Wipe::Done),
@@ -253,7 +256,7 @@ impl SqliteStore {
 
     /// Has the WAL start anew once a wipe has made it long. Others hardly notice: longer still, and whoever commits stands
     /// until those who read have ended. Whether it is short; not while somebody reads what is in it.
-    pub(crate) fn keep_wal_short(&self, budget: Deadline) -> Result<bool, StoreError> {
+    fn keep_wal_short(&self, budget: Deadline) -> Result<bool, StoreError> {
         // As our last step left it, whoever else has written by then.
         let seen = self.checkpoints.as_ref().map_or(0, Checkpoints::pages);
         if seen < GROWN {
@@ -268,11 +271,21 @@ impl SqliteStore {
     /// nobody reads an older state, if that comes.
     pub(crate) fn carry_over(&self, short: u64, budget: Deadline) -> Result<Wal, StoreError> {
         let patience = Deadline::after(READERS_PAUSE);
+        // As it was when that was known last.
+        let mut wal = Wal::UNKNOWN;
         loop {
             // Not the writer: those who write with this store need it.
-            let wal = self.carry_with(&*self.reader(self.deadline())?, sql::CHECKPOINT)?;
-            let is_enough = |pages| pages < short || wal.left() == 0;
-            if wal.pages.is_some_and(is_enough) || patience.has_passed() || budget.has_passed() {
+            let reader = self.reader(self.deadline())?;
+            if let Some(now) = self.carry_with(&reader, sql::CHECKPOINT)?
+                && let Some(pages) = now.pages
+            {
+                wal = now;
+                if pages < short || wal.left() == 0 {
+                    return Ok(wal);
+                }
+            }
+            drop(reader);
+            if patience.has_passed() || budget.has_passed() {
                 return Ok(wal);
             }
             std::thread::sleep(BREATH);
@@ -282,25 +295,30 @@ impl SqliteStore {
     /// Makes a checkpoint of the rest of the WAL, and of all of it: in a moment in which others stand still, and which
     /// only comes if little was left of it. The more often in a row it did not come, the more is asked of the others.
     pub(crate) fn end_wal(&self, wal: &Wal, how: &str) -> Result<Wal, StoreError> {
+        // It is our own doing that the moment does not come while another wipe keeps the WAL.
+        if wal.pages.is_none() || self.checkpoints.as_ref().is_some_and(Checkpoints::is_kept) {
+            return Ok(Wal::UNKNOWN);
+        }
         let waits = self.wipe_waits.load(Ordering::Relaxed).min(MOST_WAITS);
-        let little = checkpoints::LITTLE * u64::from(1 + waits / 2);
-        let ended = if wal.pages.is_some() && wal.left() < little {
+        let mut ended = Wal::UNKNOWN;
+        if wal.left() < checkpoints::LITTLE + LITTLE_MORE * u64::from(waits) {
             let writer = self.writer(self.deadline())?;
             let patience = READERS_LEAVE + READERS_LEAVE_LATER * waits;
-            waiting(&writer, patience, || self.carry_with(&writer, how))??
-        } else {
-            Wal::UNKNOWN
-        };
+            match waiting(&writer, patience, || self.carry_with(&writer, how))?? {
+                Some(wal) => ended = wal,
+                None => return Ok(ended),
+            }
+        }
         let waits = if ended.is_whole { 0 } else { waits + 1 };
         self.wipe_waits.store(waits, Ordering::Relaxed);
         Ok(ended)
     }
 
-    /// Makes a checkpoint, unless the thread makes one.
-    fn carry_with(&self, connection: &Connection, how: &str) -> Result<Wal, StoreError> {
+    /// Makes a checkpoint; none while somebody of this store makes one.
+    fn carry_with(&self, connection: &Connection, how: &str) -> Result<Option<Wal>, StoreError> {
         match self.checkpoints.as_ref().map(Checkpoints::try_carrying) {
-            Some(None) => Ok(Wal::UNKNOWN),
-            _carrying => checkpoint(connection, how),
+            Some(None) => Ok(None),
+            _carrying => checkpoint(connection, how).map(Some),
         }
     }
 
@@ -369,12 +387,12 @@ fn purge_some(
     Ok(purged)
 }
 
-/// One step of a move, begun if none is under way; says how many rows it moved.
-fn move_some(connection: &Connection) -> Result<usize, StoreError> {
+/// One step of a move, begun if none is under way and something was erased since the last.
+fn move_some(connection: &Connection) -> Result<(), StoreError> {
     let mut progress = Progress::read(connection)?;
     if progress.moving.is_none() {
         if progress.compacted >= progress.erased {
-            return Ok(0);
+            return Ok(());
         }
         connection
             .execute_batch(sql::DROP_STATISTICS)
@@ -402,7 +420,7 @@ fn move_some(connection: &Connection) -> Result<usize, StoreError> {
         run(connection, old.of(sql::CLEAR)).map_err(store_error)?;
         run(connection, sql::END_MOVE).map_err(store_error)?;
     }
-    Ok(rows)
+    Ok(())
 }
 
 /// How many rows the next step moves, and the last of them.
