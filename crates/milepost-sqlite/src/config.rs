@@ -37,7 +37,8 @@ pub struct SqliteConfig {
     /// while it overwrites the WAL.
     pub readers: usize,
     /// How long one wipe, also that of an erase, works on before it is `Pending`: 250 ms unless given, so
-    /// that an erase answers soon. What is left is done by the next.
+    /// that an erase answers soon. It ends its step, and where others are in the way leaves the file to them for 60 ms
+    /// more, before it answers. What is left is done by the next.
     pub wipe_budget: Duration,
     /// How far each wipe goes at least, also that of an erase: [`WipeLevel::Files`] unless given.
     ///

@@ -42,7 +42,7 @@ const READERS_LEAVE: Duration = Duration::from_millis(20);
 /// many such times.
 const READERS_LEAVE_LATER: Duration = Duration::from_millis(5);
 const LITTLE_MORE: u64 = checkpoints::LITTLE / 2;
-const MOST_WAITS: u32 = 6;
+const MOST_WAITS: u32 = 3;
 /// How long a wipe leaves the writer to others between two steps.
 pub(crate) const BREATH: Duration = Duration::from_millis(1);
 /// How long it leaves it to them where they may have waited for readers, before they do again.
@@ -179,12 +179,13 @@ impl SqliteStore {
                 ),
                 Step::Done => return Ok(Wipe::Done),
             };
-            if budget.left() < pause {
+            // Also before an answer: whoever gets it may call again at once.
+            std::thread::sleep(pause);
+            if budget.has_passed() {
                 return Ok(Wipe::Pending {
                     reason: reason.to_owned(),
                 });
             }
-            std::thread::sleep(pause);
         }
     }
 
@@ -271,21 +272,15 @@ impl SqliteStore {
     /// nobody reads an older state, if that comes.
     pub(crate) fn carry_over(&self, short: u64, budget: Deadline) -> Result<Wal, StoreError> {
         let patience = Deadline::after(READERS_PAUSE);
-        // As it was when that was known last.
-        let mut wal = Wal::UNKNOWN;
         loop {
             // Not the writer: those who write with this store need it.
             let reader = self.reader(self.deadline())?;
-            if let Some(now) = self.carry_with(&reader, sql::CHECKPOINT)?
-                && let Some(pages) = now.pages
-            {
-                wal = now;
-                if pages < short || wal.left() == 0 {
-                    return Ok(wal);
-                }
-            }
+            let wal = self.carry_with(&reader, sql::CHECKPOINT)?;
             drop(reader);
-            if patience.has_passed() || budget.has_passed() {
+            // What was known before is no more so: others would stand for too much.
+            let wal = wal.unwrap_or(Wal::UNKNOWN);
+            let is_enough = |pages| pages < short || wal.left() == 0;
+            if wal.pages.is_some_and(is_enough) || patience.has_passed() || budget.has_passed() {
                 return Ok(wal);
             }
             std::thread::sleep(BREATH);
