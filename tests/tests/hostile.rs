@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use chrono::{DateTime, Utc};
 use milepost::{
     Found, Listing, MemoryStore, Op, Process, RequestId, SqliteConfig, SqliteStore, StatusStore,
-    StoreError, Term, Verdict,
+    StoreError, StoreErrorKind, Term, Verdict,
 };
 use milepost_tests::bent::{Bend, Bent};
 use milepost_tests::law::{Broken, briefly, broken};
@@ -156,7 +156,7 @@ fn an_opener_that_panics_hangs_or_refuses_as_something_else_is_found() {
     }
     fn renames(config: SqliteConfig) -> Result<Arc<dyn StatusStore>, StoreError> {
         mutants::open(config)
-            .map_err(|error| StoreError::new(milepost::StoreErrorKind::Limit, error.to_string()))
+            .map_err(|error| StoreError::new(StoreErrorKind::Limit, error.to_string()))
     }
     let found: [(mutants::Opener, &str); 3] = [
         (panics, "a panic: it does not open"),
