@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use milepost::{
     Counts, Filter, Found, Listing, Op, Process, RequestId, StatusStore, StoreError, Verdict, Wipe,
     WipeLevel,
@@ -61,5 +61,21 @@ impl<B: Bend> StatusStore for Bent<B> {
 
     fn wipe(&self, level: WipeLevel) -> Result<Wipe, StoreError> {
         self.0.store().wipe(level)
+    }
+}
+
+/// A store that purges what expires within so long too.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "it is only a way to call it")]
+pub struct Hasty<S>(pub S, pub TimeDelta);
+
+impl<S: StatusStore + fmt::Debug> Bend for Hasty<S> {
+    fn store(&self) -> &dyn StatusStore {
+        &self.0
+    }
+
+    fn purge(&self, expired_by: DateTime<Utc>, limit: usize) -> Result<usize, StoreError> {
+        let later = expired_by.checked_add_signed(self.1);
+        self.0.purge(later.unwrap_or(expired_by), limit)
     }
 }

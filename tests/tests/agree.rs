@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-use milepost::{MemoryStore, SqliteStore, StatusStore, StoreError};
-use milepost_tests::bent::{Bend, Bent};
+use chrono::TimeDelta;
+use milepost::{MemoryStore, SqliteStore, StatusStore};
+use milepost_tests::bent::{Bent, Hasty};
 use milepost_tests::law::{briefly, broken};
 use milepost_tests::laws::agree;
 use milepost_tests::laws::model::{MODEL, model};
@@ -29,23 +29,10 @@ fn a_store_that_purges_what_has_not_expired_is_told_from_the_model() {
 /// The broken variant beside the law above: a purge that comes a second early.
 #[test]
 fn a_store_that_purges_what_has_not_expired_is_told_from_the_others() {
-    #[derive(Debug)]
-    struct Hasty(MemoryStore);
-
-    impl Bend for Hasty {
-        fn store(&self) -> &dyn StatusStore {
-            &self.0
-        }
-
-        fn purge(&self, expired_by: DateTime<Utc>, limit: usize) -> Result<usize, StoreError> {
-            let early = expired_by + chrono::TimeDelta::seconds(1);
-            self.0.purge(early, limit)
-        }
-    }
-
     let stores = |_: &Path| -> Vec<Arc<dyn StatusStore>> {
         let honest = SqliteStore::in_memory().expect("it opens");
-        vec![Arc::new(honest), Arc::new(Bent(Hasty(MemoryStore::new())))]
+        let hasty = Bent(Hasty(MemoryStore::new(), TimeDelta::seconds(1)));
+        vec![Arc::new(honest), Arc::new(hasty)]
     };
     let how = broken(100_000, |shard| agree::on(shard, &stores));
     assert!(how.contains("store 2"), "{how}");

@@ -198,6 +198,9 @@ impl Bell {
 
     /// In the thread's stead.
     fn start_wal_anew_at_once(&self, writer: &Connection, pages: u64) -> Result<(), StoreError> {
+        if self.is_kept() {
+            return Ok(());
+        }
         let _carrying = self.carrying();
         self.start_wal_anew(writer, pages)
     }

@@ -39,6 +39,9 @@ pub struct SqliteConfig {
     /// How long one wipe, also that of an erase, works on before it is `Pending`: 250 ms unless given, so
     /// that an erase answers soon. It ends its step, and where others are in the way leaves the file to them for 60 ms
     /// more, before it answers. What is left is done by the next.
+    ///
+    /// With zero each call makes one step. It is done once everything is wiped that was erased before it was called: so
+    /// while others erase without a pause no such call comes to that.
     pub wipe_budget: Duration,
     /// How far each wipe goes at least, also that of an erase: [`WipeLevel::Files`] unless given.
     ///

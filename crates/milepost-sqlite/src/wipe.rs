@@ -65,11 +65,11 @@ enum Step {
 /// The row of `wipe_progress`: each number counts erasures.
 pub(crate) struct Progress {
     current: Table,
-    pub(crate) erased: i64,
+    erased: i64,
     /// What `erased` was when the move that is under way began.
     moving: Option<i64>,
     pub(crate) compacted: i64,
-    pub(crate) wiped: i64,
+    wiped: i64,
 }
 
 impl Progress {

@@ -6,10 +6,10 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use milepost::{MemoryStore, Op, SqliteStore, StatusStore, StoreError, Verdict};
 use milepost_conformance::{Subject, check_law};
-use milepost_tests::bent::{Bend, Bent};
+use milepost_tests::bent::{Bend, Bent, Hasty};
 
 /// The kit's law of generated sequences, which it holds against its model.
 const LAW: &str = "any_sequence_of_ops_does_what_the_documents_say";
@@ -21,11 +21,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let count = Arc::clone(&ops);
     let subject = match arguments[..] {
         ["memory", how @ ("honest" | "hasty")] => {
-            let early = is_early(how);
+            let early = early_by(how);
             Subject::new(move || counted(MemoryStore::new(), &count, early))
         }
         ["file", how @ ("honest" | "hasty")] => {
-            let early = is_early(how);
+            let early = early_by(how);
             let directory = || tempfile::tempdir().expect("there is room for a directory");
             Subject::in_directory(directory, move |directory| {
                 let store = SqliteStore::open(directory.join("status.db")).expect("it opens");
@@ -39,16 +39,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn is_early(how: &str) -> TimeDelta {
+fn early_by(how: &str) -> TimeDelta {
     TimeDelta::seconds(i64::from(how == "hasty"))
 }
 
-fn counted<S>(store: S, ops: &Arc<AtomicU64>, early: TimeDelta) -> Bent<Counted<S>>
+fn counted<S>(store: S, ops: &Arc<AtomicU64>, early: TimeDelta) -> Bent<Counted<Bent<Hasty<S>>>>
 where
     S: StatusStore + Debug,
 {
+    let store = Bent(Hasty(store, early));
     let ops = Arc::clone(ops);
-    Bent(Counted { store, ops, early })
+    Bent(Counted { store, ops })
 }
 
 /// A store whose ops are counted.
@@ -56,8 +57,6 @@ where
 struct Counted<S> {
     store: S,
     ops: Arc<AtomicU64>,
-    /// How much too early it purges.
-    early: TimeDelta,
 }
 
 impl<S: StatusStore + Debug> Bend for Counted<S> {
@@ -68,10 +67,5 @@ impl<S: StatusStore + Debug> Bend for Counted<S> {
     fn write(&self, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
         self.ops.fetch_add(ops.len() as u64, Ordering::Relaxed);
         self.store.write(ops)
-    }
-
-    fn purge(&self, expired_by: DateTime<Utc>, limit: usize) -> Result<usize, StoreError> {
-        let late = expired_by.checked_add_signed(self.early);
-        self.store.purge(late.unwrap_or(expired_by), limit)
     }
 }

@@ -91,7 +91,7 @@ pub(super) struct Ledger {
     after_crash: Vec<World>,
     /// All that were ever written about.
     ids: BTreeSet<RequestId>,
-    /// All that are known to have been there.
+    /// The names of the files of all that are known to have been there.
     were_there: BTreeMap<RequestId, String>,
     /// What got no answer, in order.
     pub(super) unsettled: Vec<Act>,
