@@ -31,6 +31,10 @@ pub trait Bend: fmt::Debug + Send + Sync + 'static {
     fn purge(&self, expired_by: DateTime<Utc>, limit: usize) -> Result<usize, StoreError> {
         self.store().purge(expired_by, limit)
     }
+
+    fn wipe(&self, level: WipeLevel) -> Result<Wipe, StoreError> {
+        self.store().wipe(level)
+    }
 }
 
 /// The store that this makes.
@@ -60,7 +64,7 @@ impl<B: Bend> StatusStore for Bent<B> {
     }
 
     fn wipe(&self, level: WipeLevel) -> Result<Wipe, StoreError> {
-        self.0.store().wipe(level)
+        self.0.wipe(level)
     }
 }
 

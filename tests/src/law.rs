@@ -6,6 +6,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a law may take when it is run briefly.
@@ -27,6 +28,45 @@ pub struct Law {
     pub asked: u64,
     /// Tries it.
     pub run: fn(&Shard<'_>) -> Result<Done, Broken>,
+}
+
+impl Law {
+    /// Tries a part of it.
+    ///
+    /// # Errors
+    ///
+    /// How it is broken.
+    pub fn try_shard(&self, shard: &Shard<'_>) -> Result<Done, Broken> {
+        hearing_panics(|| (self.run)(shard))
+    }
+}
+
+/// What threads of the stores have panicked with. Nobody else hears of it: no call ends with it.
+static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Such a panic breaks the law that it happens in.
+fn hearing_panics<T>(run: impl FnOnce() -> Result<T, Broken>) -> Result<T, Broken> {
+    static HEARING: Once = Once::new();
+    HEARING.call_once(|| {
+        let others = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            let thread = std::thread::current();
+            if let Some(name) = thread.name().filter(|name| name.starts_with("milepost-")) {
+                panics().push(format!("the thread {name} panicked: {panic}"));
+            }
+            others(panic);
+        }));
+    });
+    let outcome = run();
+    let panicked = std::mem::take(&mut *panics());
+    match panicked.into_iter().next() {
+        Some(how) => Err(Broken(how)),
+        None => outcome,
+    }
+}
+
+fn panics() -> MutexGuard<'static, Vec<String>> {
+    PANICS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A part of a law's run.
@@ -158,19 +198,20 @@ pub fn broken_if_tried(
     }
 }
 
-fn in_scratch<T>(
+fn in_scratch(
     seed: u64,
     count: u64,
     until: Option<Instant>,
-    run: impl FnOnce(&Shard<'_>) -> T,
-) -> T {
+    run: impl FnOnce(&Shard<'_>) -> Result<Done, Broken>,
+) -> Result<Done, Broken> {
     let scratch = tempfile::tempdir().expect("there is room for a directory");
-    run(&Shard {
+    let shard = Shard {
         seed,
         count,
         until,
         scratch: scratch.path(),
-    })
+    };
+    hearing_panics(|| run(&shard))
 }
 
 /// Says what is skipped, and why. What a test prints is not seen if it passes, so it also goes into the file that

@@ -5,7 +5,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use milepost::{Op, SqliteStore, StatusStore, StoreError, StoreErrorKind, Verdict};
+use milepost::{
+    Op, SqliteStore, StatusStore, StoreError, StoreErrorKind, Verdict, Wipe, WipeLevel,
+};
 use milepost_tests::bent::{Bend, Bent};
 use milepost_tests::law::{briefly, broken, broken_if_tried};
 use milepost_tests::laws::fault;
@@ -149,4 +151,38 @@ fn an_error_of_the_wrong_kind_breaks_the_law() {
     }
     let how = broken_by(|store| Arc::new(Bent(Writes { store, write })));
     assert!(how.contains("wrong kind"), "{how}");
+}
+
+/// A store that does not say what it knows.
+#[test]
+fn an_outcome_that_is_always_unknown_breaks_the_law() {
+    fn write(store: &SqliteStore, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
+        let unknown = |error| StoreError::new(StoreErrorKind::OutcomeUnknown, error);
+        store.write(ops).map_err(unknown)
+    }
+    let how = broken_by(|store| Arc::new(Bent(Writes { store, write })));
+    assert!(how.contains("wrong kind"), "{how}");
+}
+
+/// A wipe that takes bytes that are gone from the files for bytes that are gone from the disk.
+#[test]
+fn a_wipe_that_is_done_though_it_was_not_synced_breaks_the_law() {
+    #[derive(Debug)]
+    struct Wipes(SqliteStore);
+
+    impl Bend for Wipes {
+        fn store(&self) -> &dyn StatusStore {
+            &self.0
+        }
+
+        fn wipe(&self, level: WipeLevel) -> Result<Wipe, StoreError> {
+            match self.0.wipe(level) {
+                Err(error) if error.kind() == StoreErrorKind::OutcomeUnknown => Ok(Wipe::Done),
+                answer => answer,
+            }
+        }
+    }
+
+    let how = broken_by(|store| Arc::new(Bent(Wipes(store))));
+    assert!(how.contains("nothing was synced"), "{how}");
 }

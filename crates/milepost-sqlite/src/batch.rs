@@ -32,6 +32,7 @@ pub(crate) fn apply(
         places: (ops.len() > 1).then(HashMap::new),
         current: None,
         erased: false,
+        missed: false,
     };
     let mut verdicts = Vec::with_capacity(ops.len());
     let (mut written, mut bytes) = (0, 0);
@@ -47,6 +48,8 @@ pub(crate) fn apply(
     batch.write(&ops[written..], &mut verdicts[written..])?;
     if batch.erased {
         note_erasure(connection)?;
+    } else if batch.missed {
+        note_stray(connection)?;
     }
     Ok(verdicts)
 }
@@ -64,6 +67,8 @@ struct Batch<'c> {
     current: Option<Table>,
     /// Whether bytes that are to be wiped have come up.
     erased: bool,
+    /// Whether somebody was to be erased who is not there: a begin of theirs may have got no further than the WAL.
+    missed: bool,
 }
 
 /// A process that the batch has come upon.
@@ -77,6 +82,8 @@ struct Held {
     /// Its body as stored, and then as written.
     body: Vec<u8>,
     changed: bool,
+    /// Whether it was to be erased, and is not there.
+    missed: bool,
 }
 
 /// What is needed of the stored process to write the new one.
@@ -140,10 +147,12 @@ impl Held {
             slot,
             body,
             changed: false,
+            missed: false,
         }
     }
 
     fn apply(&mut self, op: &Op) -> Verdict {
+        self.missed |= self.slot.is_none() && matches!(op.change, milepost_core::Change::Erase);
         let verdict = op.apply(&mut self.slot);
         self.changed |= matches!(&verdict, Ok(applied) if applied.changed);
         verdict
@@ -212,7 +221,10 @@ impl Batch<'_> {
         let Some(stored) = &held.stored else {
             return match &held.slot {
                 // Never there, or begun and erased within the batch.
-                None => Ok(Some(Outcome::Gone)),
+                None => {
+                    self.missed |= held.missed;
+                    Ok(Some(Outcome::Gone))
+                }
                 Some(process) => {
                     held.body.clear();
                     process.to_body(&mut held.body);
@@ -275,4 +287,9 @@ enum Outcome {
 /// Makes the next wipe work: without this it would find nothing to do.
 pub(crate) fn note_erasure(connection: &Connection) -> Result<(), StoreError> {
     run(connection, sql::ERASED).map_err(store_error)
+}
+
+/// The same where what is to go can be in the WAL only, or in free pages: it was never committed.
+pub(crate) fn note_stray(connection: &Connection) -> Result<(), StoreError> {
+    run(connection, sql::STRAYED).map_err(store_error)
 }

@@ -95,7 +95,7 @@ impl Checkpoints {
         match duty(pages, is_due, self.thread.as_ref()) {
             Duty::Nothing => {}
             Duty::Wake(thread) => thread.thread().unpark(),
-            Duty::StartAnew => drop(self.bell.start_wal_anew_at_once(writer, pages)),
+            Duty::StartAnew => drop(self.bell.start_wal_anew_at_once(writer)),
             Duty::Checkpoint => drop(self.bell.checkpoint_on_commit(writer, is_due)),
         }
     }
@@ -197,12 +197,16 @@ impl Bell {
     }
 
     /// In the thread's stead.
-    fn start_wal_anew_at_once(&self, writer: &Connection, pages: u64) -> Result<(), StoreError> {
+    fn start_wal_anew_at_once(&self, writer: &Connection) -> Result<(), StoreError> {
         if self.is_kept() {
             return Ok(());
         }
         let _carrying = self.carrying();
-        self.start_wal_anew(writer, pages)
+        let wal = run(writer, sql::CHECKPOINT)?;
+        if wal.may_start_anew() {
+            self.start_wal_anew(writer, wal.pages())?;
+        }
+        Ok(())
     }
 
     /// What SQLite does after a commit, and if it `is_due` a try to have the WAL start anew once it is long.

@@ -38,7 +38,9 @@ pub struct SqliteConfig {
     pub readers: usize,
     /// How long one wipe, also that of an erase, works on before it is `Pending`: 250 ms unless given, so
     /// that an erase answers soon. It ends its step, and where others are in the way leaves the file to them for 60 ms
-    /// more, before it answers. What is left is done by the next.
+    /// more, before it answers. A step may wait `busy_timeout` for who writes, and one that overwrites the WAL, with
+    /// `wipe_level` at [`WipeLevel::Media`], goes on until it has. What is left is done by the next. Of several wipes of
+    /// one store one works, and the others wait for it.
     ///
     /// With zero each call makes one step. It is done once everything is wiped that was erased before it was called: so
     /// while others erase without a pause no such call comes to that.
@@ -73,6 +75,9 @@ impl SqliteConfig {
 }
 
 /// What survives what. Neither loses anything when the OS process is killed, and neither corrupts.
+///
+/// A store goes by its own. What another store of the file changed at `Normal` may be lost in a power cut, also if one at
+/// `Full` has read it, or has found nothing left to change.
 ///
 /// At either the WAL beside the file is kept short while others read for up to a tenth of a second at a time: 64 MiB is
 /// aimed at. A reader that holds on to it for long lets it grow. Beyond 24 MiB writers stand still for up to 250 ms now

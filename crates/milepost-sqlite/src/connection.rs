@@ -135,6 +135,7 @@ mod tests {
                 ("cell_size_check", 1),
                 ("secure_delete", 1),
                 ("temp_store", in_memory),
+                ("mmap_size", 0),
             ] {
                 assert_eq!(pragma(name), value, "{name}");
             }
@@ -149,13 +150,16 @@ mod tests {
                 assert_eq!(connection.db_config(config), Ok(on), "{config:?}");
             }
             for refused in [
-                "SELECT load_extension('evil')",
                 "SELECT \"taken for a text\"",
                 "UPDATE sqlite_schema SET sql = ''",
                 "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = ''",
             ] {
                 assert!(connection.execute_batch(refused).is_err(), "{refused}");
             }
+            // And not only because there is no such file.
+            let loaded = connection.execute_batch("SELECT load_extension('evil')");
+            let refused = loaded.expect_err("it is refused").to_string();
+            assert!(refused.contains("not authorized"), "{refused}");
         }
     }
 }

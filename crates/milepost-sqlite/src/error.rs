@@ -44,10 +44,7 @@ pub(crate) trait Busy {
 impl Busy for rusqlite::Error {
     fn is_busy(&self) -> bool {
         let code = self.sqlite_error_code();
-        matches!(
-            code,
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
-        )
+        code.is_some_and(is_lock)
     }
 }
 
@@ -55,6 +52,14 @@ impl Busy for StoreError {
     fn is_busy(&self) -> bool {
         self.kind() == StoreErrorKind::Busy
     }
+}
+
+/// The last is what SQLite says once it has tried a hundred times to read while others locked and unlocked.
+fn is_lock(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed
+    )
 }
 
 fn kind(error: &rusqlite::Error) -> StoreErrorKind {
@@ -75,7 +80,7 @@ fn kind(error: &rusqlite::Error) -> StoreErrorKind {
         };
     };
     match failure.code {
-        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => StoreErrorKind::Busy,
+        code if is_lock(code) => StoreErrorKind::Busy,
         ErrorCode::DiskFull => StoreErrorKind::Full,
         // A full disk also shows as a failed write, when a file cannot be made, or the shared memory cannot grow.
         ErrorCode::SystemIoFailure | ErrorCode::CannotOpen => match failure.extended_code {
@@ -92,5 +97,29 @@ fn kind(error: &rusqlite::Error) -> StoreErrorKind {
             StoreErrorKind::Corrupt
         }
         _ => StoreErrorKind::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(code: i32) -> rusqlite::Error {
+        rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)
+    }
+
+    #[test]
+    fn a_lock_that_somebody_else_holds_is_busy_however_sqlite_says_it() {
+        for code in [
+            ffi::SQLITE_BUSY,
+            ffi::SQLITE_BUSY_SNAPSHOT,
+            ffi::SQLITE_LOCKED,
+            ffi::SQLITE_PROTOCOL,
+        ] {
+            assert!(failure(code).is_busy(), "{code}");
+            let kind = store_error(failure(code)).kind();
+            assert_eq!(kind, StoreErrorKind::Busy, "{code}");
+        }
+        assert!(!failure(ffi::SQLITE_IOERR).is_busy());
     }
 }

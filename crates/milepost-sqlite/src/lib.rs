@@ -65,7 +65,8 @@ pub use crate::verify::{Trace, Traces, verify_erased};
 /// That of [`StatusStore`], at the [`Durability`] that it was opened with.
 ///
 /// - Writes come one after the other, over all OS processes; reads go on beside them.
-/// - A call waits at most [`busy_timeout`](SqliteConfig::busy_timeout), all in all, then it is `Busy`.
+/// - A call waits at most [`busy_timeout`](SqliteConfig::busy_timeout), all in all, then it is `Busy`. Purges and wipes
+///   go in steps that wait as long each; a wipe is `Pending` then.
 /// - A file of an older version is brought up to date when it is opened, in one transaction. Close it in all
 ///   OS processes that run the older version first: from then on their calls fail.
 /// - The file must be on a local disk: SQLite's WAL mode does not work over a network.
@@ -118,8 +119,11 @@ pub struct SqliteStore {
     /// What the writer has decoded.
     memo: Mutex<Memo>,
     last_table: LastTable,
-    /// Whether a commit has failed and nothing was written since: what it wrote may still come to light.
+    /// Whether the WAL may hold what was written there whole and never synced, by a commit that failed or an OS process
+    /// that was killed, and nothing was written since: it may be seen now, or come to light, or be gone after a crash.
     in_doubt: AtomicBool,
+    /// Held by whoever wipes: others of this store wait for it, and leave the file alone.
+    wiping: Mutex<()>,
     /// How often in a row others were in the way of a wipe that was about to end the WAL.
     wipe_waits: AtomicU32,
     /// The OS process that opened it.
@@ -142,17 +146,21 @@ impl SqliteStore {
             let deadline = Deadline::after(config.busy_timeout);
             open::find_file(&path, &config, deadline)?;
             let file = TheFile::at(path, deadline)?;
+            // Before SQLite takes from it what stands there whole.
+            let has_wal = open::has_wal(file.path());
             let writer = open::open_file(file.path(), &config, deadline)?;
             file.check()?;
-            Ok((file, writer))
+            Ok((file, writer, has_wal))
         };
-        let (file, writer) = open().map_err(|error| name_path(&error, &config.path))?;
+        let (file, writer, has_wal) = open().map_err(|error| name_path(&error, &config.path))?;
         // Should the file vanish, then a new one in its place would only hide that.
         let config = SqliteConfig {
             create_if_missing: false,
             ..config
         };
-        Ok(SqliteStore::over(config, Some(Arc::new(file)), writer))
+        let mut store = SqliteStore::over(config, Some(Arc::new(file)), writer);
+        *store.in_doubt.get_mut() = has_wal;
+        Ok(store)
     }
 
     /// A database in memory, which is gone when the store is dropped: for tests of what is to run on a
@@ -179,6 +187,7 @@ impl SqliteStore {
             memo: Mutex::default(),
             last_table: LastTable::default(),
             in_doubt: AtomicBool::new(false),
+            wiping: Mutex::default(),
             wipe_waits: AtomicU32::new(0),
             opened_by: std::process::id(),
             config,
@@ -258,23 +267,23 @@ impl SqliteStore {
     }
 
     /// A write transaction whose commit is synced whatever the durability.
-    fn synced_transaction(
+    fn synced_transaction<T>(
         &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<()>,
-    ) -> Result<(), StoreError> {
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
         self.at_durability(Durability::Full, |writer, deadline| {
             begin(writer, sql::BEGIN_WRITE, deadline)?;
-            work(writer).map_err(store_error)?;
-            self.commit(writer, deadline)
+            let value = work(writer).map_err(store_error)?;
+            self.commit(writer, deadline).map(|()| value)
         })
     }
 
     /// Does `work` with the writer, whose commits are synced as this durability has it and not as the store's does.
-    fn at_durability(
+    fn at_durability<T>(
         &self,
         durability: Durability,
-        work: impl FnOnce(&Lent<'_>, Deadline) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+        work: impl FnOnce(&Lent<'_>, Deadline) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let deadline = self.deadline();
         let writer = self.writer(deadline)?;
         let set = |durability| {
@@ -283,7 +292,7 @@ impl SqliteStore {
         };
         let outcome = set(durability)
             .and_then(|()| work(&writer, deadline))
-            .and_then(|()| set(self.config.durability));
+            .and_then(|value| set(self.config.durability).map(|()| value));
         if outcome.is_err() {
             // Neither its transaction nor its level is known.
             writer.discard();
@@ -296,7 +305,14 @@ impl SqliteStore {
         &self,
         work: impl Fn(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let deadline = self.deadline();
+        self.read_by(self.deadline(), work)
+    }
+
+    fn read_by<T>(
+        &self,
+        deadline: Deadline,
+        work: impl Fn(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let reader = self.reader(deadline)?;
         let run = |statement| run(&reader, statement).map_err(store_error);
         deadline.retry(|| {
@@ -338,9 +354,9 @@ impl StatusStore for SqliteStore {
         match found {
             Some(process) => Ok(Some(process)),
             // It is nowhere, or a wipe is moving it.
-            None => {
-                self.read_transaction(|connection| Rows::new(connection, &self.last_table).load(id))
-            }
+            None => self.read_by(deadline, |connection| {
+                Rows::new(connection, &self.last_table).load(id)
+            }),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Making a new file.
 
+#[cfg(unix)]
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,9 @@ use crate::path::beside;
 use crate::pool::Deadline;
 use crate::{media, schema};
 
+/// Begins what is added to the name of a file while it is made.
+const TEMPORARY: &str = ".new-";
+
 /// Makes a new file under a temporary name and links it to its own, so that a crash leaves no half of
 /// one, and nobody's file is overwritten. Readable and writable by its owner only.
 pub(crate) fn make(
@@ -24,7 +29,7 @@ pub(crate) fn make(
     static MADE: AtomicU64 = AtomicU64::new(0);
     let temporary = loop {
         let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let name = beside(path, &format!(".new-{}-{number}", std::process::id()));
+        let name = beside(path, &format!("{TEMPORARY}{}-{number}", std::process::id()));
         match make_private(&name) {
             Ok(()) => break Temporary(name),
             // Left over from an OS process that was killed and had this one's number.
@@ -57,6 +62,56 @@ pub(crate) fn make(
     link().map_err(|error| unavailable("the new file cannot be put in its place", &error))?;
     drop(temporary);
     sync_directory(path).map_err(|error| unavailable("the directory cannot be synced", &error))
+}
+
+/// Takes the temporary name away from a file whose maker was killed before it did: whoever removes the file would leave
+/// all that it holds under that name.
+#[cfg(unix)]
+pub(crate) fn remove_temporary_name(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let file = fs::metadata(path)?;
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(());
+    };
+    if file.nlink() == 1 {
+        return Ok(());
+    }
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if !is_temporary(&entry.file_name(), name) {
+            continue;
+        }
+        // Its maker may be alive, and about to remove it too.
+        let _ = entry.metadata().and_then(|other| {
+            let is_same = (other.dev(), other.ino()) == (file.dev(), file.ino());
+            if is_same {
+                fs::remove_file(entry.path())
+            } else {
+                Ok(())
+            }
+        });
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+pub(crate) fn remove_temporary_name(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// Whether `other` is a name that the file of this name may have had while it was made.
+#[cfg(unix)]
+fn is_temporary(other: &OsStr, name: &OsStr) -> bool {
+    let other = other
+        .as_encoded_bytes()
+        .strip_prefix(name.as_encoded_bytes());
+    other
+        .and_then(|rest| rest.strip_prefix(TEMPORARY.as_bytes()))
+        .is_some_and(|numbers| {
+            numbers
+                .iter()
+                .all(|byte| byte.is_ascii_digit() || *byte == b'-')
+        })
 }
 
 /// A file that goes when this goes.

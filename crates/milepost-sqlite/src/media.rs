@@ -99,13 +99,9 @@ impl SqliteStore {
         })
     }
 
-    /// Tries to overwrite the WAL from its beginning to its end, and if it worked notes it in a commit that is synced.
-    /// Once begun it is not broken off: whoever came next would begin anew.
-    pub(crate) fn overwrite_wal(
-        &self,
-        compacted: i64,
-        budget: Deadline,
-    ) -> Result<bool, StoreError> {
+    /// Tries to overwrite the WAL from its beginning to its end. Once begun it is not broken off: whoever came next would
+    /// begin anew.
+    pub(crate) fn overwrite_wal(&self, budget: Deadline) -> Result<bool, StoreError> {
         let Some(length) = self.start_overwriting(budget)? else {
             return Ok(false);
         };
@@ -120,7 +116,6 @@ impl SqliteStore {
                 Some(0) => {
                     drop((reader, kept));
                     self.clear_fillers()?;
-                    self.note_wiped(compacted)?;
                     return Ok(true);
                 }
                 Some(missing) if missing > LAST_STRETCH => {

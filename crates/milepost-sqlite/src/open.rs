@@ -28,7 +28,12 @@ pub(crate) fn find_file(
     match at_path {
         AtPath::Nothing => make::make(path, config, deadline),
         AtPath::EmptyFile => Ok(()),
-        AtPath::Content => header::check(path),
+        AtPath::Content => {
+            header::check(path)?;
+            // Who may not look into the directory may have the file all the same.
+            let _ = make::remove_temporary_name(path);
+            Ok(())
+        }
     }
 }
 
@@ -70,14 +75,22 @@ impl AtPath {
     }
 }
 
+/// Whether a WAL with content stands beside a file.
+pub(crate) fn has_wal(path: &Path) -> bool {
+    has_content(path, "-wal")
+}
+
+fn has_content(path: &Path, suffix: &str) -> bool {
+    fs::metadata(beside(path, suffix)).is_ok_and(|file| file.len() > 0)
+}
+
 /// SQLite would put what it finds beside a new file into it: processes of a database that is gone, or
 /// half of them.
 fn check_nothing_is_left_over(path: &Path, at_path: AtPath) -> Result<(), StoreError> {
-    let has_content = |suffix| fs::metadata(beside(path, suffix)).is_ok_and(|file| file.len() > 0);
     let left_over = match at_path {
-        AtPath::Nothing => has_content("-wal") || has_content("-journal"),
+        AtPath::Nothing => has_wal(path) || has_content(path, "-journal"),
         // A journal beside an empty file is of somebody who is filling it, or SQLite removes it.
-        AtPath::EmptyFile => has_content("-wal"),
+        AtPath::EmptyFile => has_wal(path),
         AtPath::Content => false,
     };
     // Looked at again: somebody else may have made the file meanwhile, and what is beside it is theirs.

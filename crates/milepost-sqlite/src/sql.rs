@@ -202,6 +202,9 @@ pub(crate) const PURGE: PerTable = per_table!(
 
 pub(crate) const CURRENT: &str = "SELECT current FROM wipe_progress";
 pub(crate) const ERASED: &str = "UPDATE wipe_progress SET erased = erased + 1";
+/// Of what is in no row there is nothing to move: where all else is compacted, so is this.
+pub(crate) const STRAYED: &str = "
+    UPDATE wipe_progress SET erased = erased + 1, compacted = compacted + (compacted = erased)";
 pub(crate) const PROGRESS: &str =
     "SELECT current, erased, moving, compacted, wiped FROM wipe_progress";
 pub(crate) const BEGIN_MOVE: &str =
@@ -241,6 +244,11 @@ pub(crate) const CLEAR: PerTable = per_table!("DELETE FROM ", "");
 /// What `ANALYZE`, if somebody ran it, has copied out of the indexes.
 pub(crate) const DROP_STATISTICS: &str = "
     DROP TABLE IF EXISTS sqlite_stat4; DROP TABLE IF EXISTS sqlite_stat3; DROP TABLE IF EXISTS sqlite_stat1;";
+
+/// Those that hold pages and are neither milepost's nor SQLite's own.
+pub(crate) const TABLES_OF_OTHERS: &str = r"
+    SELECT 1 FROM sqlite_schema WHERE rootpage > 0 AND name NOT LIKE 'sqlite\_%' ESCAPE '\'
+    AND tbl_name NOT IN ('process_a', 'process_b', 'wipe_progress', 'wipe_media', 'wipe_filler')";
 
 /// Forgets what the connection has read of the schema (SQLite's documentation of `writable_schema`).
 pub(crate) const RELOAD_SCHEMA: &str = "PRAGMA writable_schema = RESET";

@@ -13,6 +13,7 @@
 //! since the last is free.
 
 use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, TryLockError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -27,6 +28,7 @@ use crate::error::{Busy, corrupt, store_error};
 use crate::media::{has_pages_to_overwrite, overwrite_free_pages};
 use crate::pool::Deadline;
 use crate::rows::Table;
+use crate::schema::write_mark;
 use crate::{SqliteStore, sql};
 
 /// How many processes one transaction of a purge deletes: others write between two of them. The fewer the longer
@@ -52,14 +54,17 @@ const GROWN: u64 = 3_000;
 /// How long it watches for a moment in which nobody reads an older state: as long as a read of a tenth of a second.
 const READERS_PAUSE: Duration = Duration::from_millis(130);
 
+const IN_THE_WAY: &str = "somebody reads an older state of the file, writes to it, or wipes it too: call again once \
+                          they have ended";
+
 /// What a step of a wipe came to.
 enum Step {
     /// There may be more to do, of which this is to be said.
     Goes(&'static str),
     /// Others are in the way.
     Waits,
-    /// It was the last.
-    Done,
+    /// It was the last. None, or what it did not come to.
+    Done(Option<&'static str>),
 }
 
 /// The row of `wipe_progress`: each number counts erasures.
@@ -164,20 +169,33 @@ impl SqliteStore {
     /// Compacts the file and wipes its free pages, and then the WAL, until all that was erased before the call is wiped
     /// or the budget is used up. With `overwrites` nothing is given back to the file system.
     fn wipe_within(&self, budget: Deadline, overwrites: bool) -> Result<Wipe, StoreError> {
+        if self.in_doubt.load(Ordering::Relaxed) {
+            // That all is wiped may have been written there and never synced.
+            self.synced_transaction(|_| Ok(()))?;
+        }
         let progress = self.read_transaction(Progress::read)?;
         let wanted = progress.erased;
         if overwrites && progress.wiped < wanted {
             self.make_fillers()?;
         }
+        let mut turn = None;
         loop {
-            let (reason, pause) = match self.wipe_step(wanted, budget, overwrites)? {
-                Step::Goes(reason) => (reason, BREATH),
-                Step::Waits => (
-                    "somebody reads an older state of the file, writes to it, or wipes it too: call again once they \
-                     have ended",
-                    OTHERS_CATCH_UP,
-                ),
-                Step::Done => return Ok(Wipe::Done),
+            // One at a time, or each would have the others stand.
+            turn = turn.or_else(|| self.try_wiping());
+            let step = match turn {
+                Some(_) => self.wipe_step(wanted, budget, overwrites),
+                None => self.watch_another(wanted),
+            };
+            let (reason, pause) = match step {
+                Ok(Step::Goes(reason)) => (reason, BREATH),
+                Ok(Step::Waits) => (IN_THE_WAY, OTHERS_CATCH_UP),
+                Err(error) if error.is_busy() => (IN_THE_WAY, OTHERS_CATCH_UP),
+                Err(error) => return Err(error),
+                Ok(Step::Done(remains)) => {
+                    return Ok(remains.map_or(Wipe::Done, |remains| Wipe::Limited {
+                        remains: remains.to_owned(),
+                    }));
+                }
             };
             // Also before an answer: whoever gets it may call again at once.
             std::thread::sleep(pause);
@@ -187,6 +205,23 @@ impl SqliteStore {
                 });
             }
         }
+    }
+
+    /// The turn to wipe; none while somebody else of this store has it.
+    fn try_wiping(&self) -> Option<MutexGuard<'_, ()>> {
+        match self.wiping.try_lock() {
+            Ok(turn) => Some(turn),
+            Err(TryLockError::Poisoned(turn)) => Some(turn.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// In the place of a step, while somebody else has the turn.
+    fn watch_another(&self, wanted: i64) -> Result<Step, StoreError> {
+        if self.read_transaction(Progress::read)?.wiped >= wanted {
+            return Ok(Step::Done(None));
+        }
+        Ok(Step::Goes("another wipe of this store goes on: call again"))
     }
 
     fn wipe_step(
@@ -199,7 +234,7 @@ impl SqliteStore {
             compacted, wiped, ..
         } = self.read_transaction(Progress::read)?;
         if wiped >= wanted {
-            return Ok(Step::Done);
+            return Ok(Step::Done(None));
         }
         let is_compacted = compacted >= wanted;
         if !is_compacted || self.has_free_pages_to_wipe(compacted, overwrites)? {
@@ -222,11 +257,14 @@ impl SqliteStore {
             }
         }
         let is_whole = if overwrites {
-            self.overwrite_wal(compacted, budget)?
+            self.overwrite_wal(budget)?
         } else {
-            self.cut_wal_off(compacted, budget)?
+            self.cut_wal_off(budget)?
         };
-        Ok(if is_whole { Step::Done } else { Step::Waits })
+        if !is_whole {
+            return Ok(Step::Waits);
+        }
+        Ok(Step::Done(self.note_wiped(compacted)?))
     }
 
     /// Without `overwrites` too: what we free we overwrite, but another program may not have.
@@ -317,25 +355,30 @@ impl SqliteStore {
         }
     }
 
-    /// Tries to cut the WAL off, and if it worked notes it in a commit that is synced.
-    fn cut_wal_off(&self, compacted: i64, budget: Deadline) -> Result<bool, StoreError> {
+    /// Tries to cut the WAL off.
+    fn cut_wal_off(&self, budget: Deadline) -> Result<bool, StoreError> {
         let wal = self.carry_over(0, budget)?;
-        if !self.end_wal(&wal, sql::TRUNCATE)?.is_whole {
-            return Ok(false);
-        }
-        self.note_wiped(compacted)?;
-        Ok(true)
+        Ok(self.end_wal(&wal, sql::TRUNCATE)?.is_whole)
     }
 
-    /// In a commit that is synced, and with it all that was written before.
-    pub(crate) fn note_wiped(&self, compacted: i64) -> Result<(), StoreError> {
+    /// In a commit that is synced, and with it all that was written before. Not noted if another program may have left
+    /// something: then the next wipe looks again.
+    fn note_wiped(&self, compacted: i64) -> Result<Option<&'static str>, StoreError> {
         self.synced_transaction(|connection| {
+            let mut others = connection.prepare_cached(sql::TABLES_OF_OTHERS)?;
+            if others.exists([])? {
+                write_mark(connection)?;
+                return Ok(Some(
+                    "another program has tables of its own in the file, and what it does not zero may be in their \
+                     pages: drop them, and wipe again",
+                ));
+            }
             let noted = connection
                 .prepare_cached(sql::WIPED)?
                 .execute([compacted])?;
             // A file of somebody else's making may have none or several.
             match noted {
-                1 => Ok(()),
+                1 => Ok(None),
                 rows => Err(rusqlite::Error::StatementChangedRows(rows)),
             }
         })

@@ -5,40 +5,16 @@ mod common;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{Place, begin, erase, foreign_connection, pipeline, root_page, wipe_until_done};
+use common::{
+    Place, begin, contains, erase, foreign_connection, found_in, marks, pipeline, root_page,
+    wipe_until_done,
+};
 use milepost_core::{
     Change, Failure, NewProcess, Op, OverallStatus, Progress, Query, RequestId, Tracker, Update,
     Wipe,
 };
 use milepost_sqlite::SqliteStore;
 use uuid::Uuid;
-
-/// What must not be found of a process: its id as bytes and as text, and a mark in each of its texts.
-fn marks(id: RequestId, mark: &str) -> Vec<Vec<u8>> {
-    let uuid = Uuid::from(id);
-    vec![
-        uuid.as_bytes().to_vec(),
-        uuid.to_string().into_bytes(),
-        uuid.simple().to_string().into_bytes(),
-        mark.as_bytes().to_vec(),
-    ]
-}
-
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    memchr::memmem::find(haystack, needle).is_some()
-}
-
-/// The files in which one of the marks is found.
-fn found_in(place: &Place, marks: &[Vec<u8>]) -> Vec<String> {
-    let mut found = Vec::new();
-    for (path, content) in place.files() {
-        let count = marks.iter().filter(|mark| contains(&content, mark)).count();
-        if count > 0 {
-            found.push(format!("{count} marks in {}", path.display()));
-        }
-    }
-    found
-}
 
 /// Begins a process with the mark in every field that has one, and lets its record grow step by step.
 fn busy_process(tracker: &Tracker, mark: &str) -> RequestId {
@@ -382,6 +358,62 @@ fn free_pages_that_the_file_keeps_make_a_wipe_limited_and_not_endless() {
         found_in(&place, &marks(id, "mark-kept")),
         Vec::<String>::new()
     );
+}
+
+/// A table that is made without zeroing what is freed takes over a page of ours as it is, and no wipe comes there: the
+/// law of mutated files found an erased id in such a page.
+#[test]
+fn tables_of_another_program_make_a_wipe_limited_until_they_are_gone() {
+    let place = Place::new();
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+    let ids = (0..100).map(|n| busy_process(&tracker, &format!("mark-taken-{n}")));
+    let ids = ids.collect::<Vec<_>>();
+    let foreign = foreign_connection(&place.path());
+    foreign
+        .execute_batch("PRAGMA secure_delete = OFF")
+        .expect("it is off");
+    let theirs = |what: &str| {
+        for number in 0..8 {
+            let change = what.replace("theirs", &format!("theirs_{number}"));
+            foreign.execute_batch(&change).expect("it is done");
+        }
+    };
+    theirs("CREATE TABLE theirs (x)");
+    erase(&tracker, &ids);
+    for _ in 0..2 {
+        let wipe = tracker.wipe().expect("a wipe");
+        let Wipe::Limited { remains } = wipe else {
+            panic!("{wipe:?}");
+        };
+        assert!(remains.contains("tables of its own"), "{remains}");
+    }
+    let marks = ids.iter().flat_map(|id| marks(*id, "mark-taken"));
+    let marks = marks.collect::<Vec<_>>();
+    assert!(!found_in(&place, &marks).is_empty(), "nothing was taken");
+    theirs("DROP TABLE theirs");
+    wipe_until_done(&tracker);
+    assert_eq!(found_in(&place, &marks), Vec::<String>::new());
+}
+
+/// Once such a wipe was `Busy`.
+#[test]
+fn whoever_holds_on_to_the_file_makes_a_wipe_pending() {
+    let place = Place::new();
+    let config = milepost_sqlite::SqliteConfig {
+        busy_timeout: Duration::from_millis(50),
+        ..milepost_sqlite::SqliteConfig::new(place.path())
+    };
+    let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
+    let id = begin(&tracker, "a.txt").request_id();
+    erase(&tracker, &[id]);
+    let foreign = foreign_connection(&place.path());
+    foreign
+        .execute_batch("BEGIN IMMEDIATE")
+        .expect("it is held");
+    let wipe = tracker.wipe().expect("a wipe");
+    assert!(matches!(wipe, Wipe::Pending { .. }), "{wipe:?}");
+    foreign.execute_batch("COMMIT").expect("it is let go");
+    wipe_until_done(&tracker);
 }
 
 /// One changed byte in the row that counts wipes once made every wipe `Done` at once.

@@ -2,9 +2,9 @@
 
 mod common;
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use common::{Place, SmallDisk, begin, not_checked, source};
@@ -39,32 +39,50 @@ fn in_a_child() {
     }
 }
 
-/// Opens a file in an OS process that is started this way. Why it was refused.
-fn open_in_a_child(place: &Place, start: &[&str]) -> Option<String> {
+/// Opens a file in an OS process that is started this way.
+fn start_in_a_child(place: &Place, start: &[&str]) -> Output {
     let (program, arguments) = start.split_first().expect("a program");
-    let output = Command::new(program)
+    Command::new(program)
         .args(arguments)
         .arg(std::env::current_exe().expect("it runs"))
         .args(["--exact", "in_a_child", "--nocapture"])
         .env(IN_A_CHILD, place.path())
         .output()
-        .expect("it starts");
+        .expect("it starts")
+}
+
+/// Why it was refused.
+fn open_in_a_child(place: &Place, start: &[&str]) -> Option<String> {
+    let output = start_in_a_child(place, start);
     assert!(output.status.success(), "{output:?}");
     let printed = String::from_utf8(output.stdout).expect("it is text");
     let refused = printed.split_once("refused: ")?.1;
     refused.split_whitespace().next().map(str::to_owned)
 }
 
+/// Whether a child's calls can be made to fail here; if not, that is said.
+#[cfg(target_os = "linux")]
+fn may_trace() -> bool {
+    let [program, arguments @ ..] = strace("inject=/^f?sync$:error=EIO:when=1");
+    let probe = Command::new(program).args(arguments).arg("true").output();
+    let may = probe.is_ok_and(|probe| probe.status.success());
+    if !may {
+        not_checked("strace is not there, or may not trace");
+    }
+    may
+}
+
+/// How a child is started so that what it does comes to this.
+#[cfg(target_os = "linux")]
+fn strace(inject: &str) -> [&str; 7] {
+    ["strace", "-f", "-qq", "-o", "/dev/null", "-e", inject]
+}
+
 /// The calls that the store makes itself, beside those of SQLite.
 #[cfg(target_os = "linux")]
 #[test]
 fn whatever_fails_while_a_file_is_made_is_said_and_leaves_nothing_half_made() {
-    let probe = "inject=/^f?sync$:error=EIO:when=1";
-    let probe = Command::new("strace")
-        .args(["-f", "-qq", "-o", "/dev/null", "-e", probe, "true"])
-        .output();
-    if !probe.is_ok_and(|probe| probe.status.success()) {
-        not_checked("strace is not there, or may not trace");
+    if !may_trace() {
         return;
     }
     for call in ["fsync", "linkat", "/f?chmod(at2?)?$"] {
@@ -73,8 +91,7 @@ fn whatever_fails_while_a_file_is_made_is_said_and_leaves_nothing_half_made() {
             for nth in 1.. {
                 let place = Place::new();
                 let inject = format!("inject={call}:error={error}:when={nth}");
-                let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &inject];
-                let Some(refused) = open_in_a_child(&place, &strace) else {
+                let Some(refused) = open_in_a_child(&place, &strace(&inject)) else {
                     break;
                 };
                 failed += 1;
@@ -87,6 +104,45 @@ fn whatever_fails_while_a_file_is_made_is_said_and_leaves_nothing_half_made() {
             assert!(failed > 0, "{call} was not made to fail");
         }
     }
+}
+
+/// Otherwise whoever removes the file leaves all that it holds under the name that it had while it was made.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_whose_maker_was_killed_has_one_name_once_it_is_opened() {
+    if !may_trace() {
+        return;
+    }
+    let links = |place: &Place| {
+        let file = std::fs::metadata(place.path());
+        file.map_or(0, |file| file.nlink())
+    };
+    let mut had_two = false;
+    for nth in 1.. {
+        let place = Place::new();
+        let inject = format!("inject=/^unlink(at)?$:signal=KILL:when={nth}");
+        let killed = start_in_a_child(&place, &strace(&inject));
+        if killed.status.success() {
+            break;
+        }
+        had_two |= links(&place) == 2;
+        drop(SqliteStore::open(place.path()).expect("it opens"));
+        assert_eq!(links(&place), 1, "{inject}");
+    }
+    assert!(had_two, "none was killed between the two names");
+}
+
+#[test]
+fn a_name_that_is_somebody_elses_stays() {
+    let place = Place::new();
+    drop(SqliteStore::open(place.path()).expect("it is made"));
+    let another = place.path().with_extension("db.new-1-0");
+    std::fs::write(&another, "of somebody else").expect("it is written");
+    let second = place.path().with_extension("db.new-copy");
+    std::fs::hard_link(place.path(), &second).expect("it is linked");
+    drop(SqliteStore::open(place.path()).expect("it opens"));
+    let names = place.files().into_iter().map(|(path, _)| path);
+    assert_eq!(names.collect::<Vec<_>>(), [place.path(), another, second]);
 }
 
 #[test]

@@ -102,7 +102,7 @@ impl Results {
             }
             let scratch = tempfile::tempdir()?;
             let began = Instant::now();
-            let outcome = (law.run)(&Shard {
+            let outcome = law.try_shard(&Shard {
                 seed,
                 count,
                 until: None,

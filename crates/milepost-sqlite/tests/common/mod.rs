@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use milepost_core::{
     Change, NewProcess, Pipeline, ProcessHandle, RequestId, StoreError, Tracker, Wipe,
 };
+use uuid::Uuid;
 
 /// A directory of the test's own, and the path of a database in it.
 pub(crate) struct Place {
@@ -134,6 +135,33 @@ pub(crate) fn erase(tracker: &Tracker, ids: &[RequestId]) {
     let ops = ids.iter().map(|id| tracker.op(*id, Change::erase()));
     let verdicts = tracker.apply(&ops.collect::<Vec<_>>()).expect("a batch");
     assert!(verdicts.iter().all(Result::is_ok));
+}
+
+/// What must not be found of a process: its id as bytes and as text, and a mark in each of its texts.
+pub(crate) fn marks(id: RequestId, mark: &str) -> Vec<Vec<u8>> {
+    let uuid = Uuid::from(id);
+    vec![
+        uuid.as_bytes().to_vec(),
+        uuid.to_string().into_bytes(),
+        uuid.simple().to_string().into_bytes(),
+        mark.as_bytes().to_vec(),
+    ]
+}
+
+pub(crate) fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    memchr::memmem::find(haystack, needle).is_some()
+}
+
+/// The files in which one of the marks is found.
+pub(crate) fn found_in(place: &Place, marks: &[Vec<u8>]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, content) in place.files() {
+        let count = marks.iter().filter(|mark| contains(&content, mark)).count();
+        if count > 0 {
+            found.push(format!("{count} marks in {}", path.display()));
+        }
+    }
+    found
 }
 
 /// Wipes until it is done, as the contract says: call again.

@@ -21,7 +21,7 @@ use self::ground::Ground;
 pub use self::ground::Wrap;
 pub use self::scenes::{LONG, Plays, SHORT};
 use self::scenes::{Scene, scenes};
-use crate::law::{Broken, Done, Law, Shard};
+use crate::law::{Broken, Done, Law, Shard, ensure};
 
 /// Every call of the operating system fails once, in turn.
 pub static FAULTS: Law = Law {
@@ -73,9 +73,18 @@ pub fn try_faults(shard: &Shard<'_>, plays: &Plays, wrap: Wrap) -> Result<Done, 
     let tries = all_tries(&ground, &scenes)?;
     // As many parts as there are shards, so that those with seeds that follow each other try everything. Where calls of
     // several threads are not counted alike every time, a try keeps its part all the same.
-    let parts = (plays.asked / shard.count.max(1)).max(1);
-    let part = shard.seed.saturating_sub(1) % parts;
-    let first = tries.partition_point(|one| one.mark() < u64::MAX / parts * part);
+    let parts = plays.asked.div_ceil(shard.count.max(1)).max(1);
+    let part = u128::from(shard.seed.saturating_sub(1) % parts);
+    let part_of = |one: &Try<'_>| (u128::from(one.mark()) * u128::from(parts)) >> 64;
+    let first = tries.partition_point(|one| part_of(one) < part);
+    let here = tries.partition_point(|one| part_of(one) <= part) - first;
+    // Those beyond would never be tried.
+    ensure(shard.until.is_some() || here as u64 <= shard.count, || {
+        format!(
+            "there are {here} faults to try, and {} are asked for",
+            shard.count
+        )
+    })?;
     let mut done = 0;
     for one in tries.iter().cycle().skip(first).take(tries.len()) {
         if !shard.goes_on(done) {

@@ -61,7 +61,7 @@ type Script = fn(&mut Author) -> Result<Scene, Broken>;
 
 /// Scenes of a few dozen calls of each kind.
 pub const SHORT: Plays = Plays {
-    asked: 8_000,
+    asked: 9_000,
     scripts: &[
         making,
         upgrading_1,
@@ -76,7 +76,7 @@ pub const SHORT: Plays = Plays {
 
 /// Those of thousands.
 pub const LONG: Plays = Plays {
-    asked: 2_500,
+    asked: 3_000,
     scripts: &[large],
 };
 

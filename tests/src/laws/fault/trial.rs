@@ -235,8 +235,14 @@ impl Trial<'_> {
         };
         let mut last = String::new();
         for _ in 0..WIPES {
+            let failed = self.ground.faults.failed();
             match store.wipe(WipeLevel::Files) {
-                Ok(Wipe::Done) => return nothing_is_left(&self.ground.directory, &self.main),
+                Ok(Wipe::Done) => {
+                    // Whatever failed, no sync of it went well.
+                    let was_synced = self.ground.faults.failed() == failed || !self.syncs_nothing();
+                    ensure(was_synced, || "done, and nothing was synced".to_owned())?;
+                    return nothing_is_left(&self.ground.directory, &self.main);
+                }
                 Ok(Wipe::Pending { reason }) => last = reason,
                 Ok(limited) => return Err(Broken::new(format!("a wipe came to {limited:?}"))),
                 Err(error) => {
@@ -260,6 +266,12 @@ impl Trial<'_> {
         self.ground.faults.failed() > 0 && lasts.is_some_and(|lasts| lasts != Lasts::Once)
     }
 
+    /// Whether no sync goes well any more.
+    fn syncs_nothing(&self) -> bool {
+        let syncs = self.fault.is_some_and(|fault| fault.call == Call::Sync);
+        syncs && self.goes_on_failing()
+    }
+
     /// Whether an error is of the right kind.
     fn check(&self, error: &StoreError, doing: Doing) -> Result<(), Broken> {
         let fault = self.fault.filter(|_| self.ground.faults.failed() > 0);
@@ -280,6 +292,15 @@ impl Trial<'_> {
                 if fault.call == Call::Sync && fault.lasts != Lasts::WithAllThatWrite =>
             {
                 kind == StoreErrorKind::OutcomeUnknown
+            }
+            // What no commit asks for.
+            Doing::Changes
+                if matches!(
+                    fault.call,
+                    Call::Open | Call::Access | Call::Read | Call::Lock
+                ) =>
+            {
+                kind == known
             }
             Doing::Changes | Doing::ChangesMuch => {
                 kind == known || kind == StoreErrorKind::OutcomeUnknown

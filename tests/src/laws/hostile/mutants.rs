@@ -9,7 +9,7 @@ use milepost::{SqliteConfig, SqliteStore, StatusStore, StoreError, StoreErrorKin
 
 use super::edits::{Mutant, mutant};
 use super::originals::originals;
-use super::visit::{Fate, visit};
+use super::visit::{EVERYTHING, Fate, is_damaged, visit};
 use super::watched::watched;
 use crate::law::{Broken, Done, Law, Shard, ensure};
 
@@ -95,9 +95,19 @@ fn try_one(
                 .is_untouched(&path)
                 .map_err(|how| Broken::new(format!("{how}, though it was {kind:?}: {says}")))?;
         }
-        Fate::Opened { .. } => ensure(!mutant.foreign, || {
-            "what is not milepost's was opened".to_owned()
-        })?,
+        Fate::Opened { left, .. } => {
+            ensure(!mutant.foreign, || {
+                "what is not milepost's was opened".to_owned()
+            })?;
+            if let Some(left) = left {
+                // Damage may have cut a page off, or put bytes where SQLite has nothing.
+                let again = directory.join("again.db");
+                mutant.lay(&again)?;
+                ensure(is_damaged(&again, &EVERYTHING), || {
+                    format!("a wipe was done, and left {left}")
+                })?;
+            }
+        }
     }
     Ok(fate)
 }

@@ -2,17 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use memchr::memmem;
 use milepost::{
     Durability, NewProcess, OverallStatus, Pipeline, Process, Progress, Query, ReapPolicy,
-    RequestId, SqliteConfig, StoreError, StoreErrorKind, TrackError, Tracker, Update, WipeLevel,
+    RequestId, SqliteConfig, StoreError, StoreErrorKind, TrackError, Tracker, Update, Wipe,
+    WipeLevel,
 };
 use rusqlite::{Connection, ErrorCode};
+use uuid::Uuid;
 
+use super::edits::beside;
 use super::lawful::lawful;
 use super::lives::{SeededClock, morning};
 use super::mutants::Opener;
@@ -24,7 +29,12 @@ pub(super) enum Fate {
     /// And what it says.
     Refused(StoreErrorKind, String),
     /// And how many of what it held could still be read, and how many others were harmed by writing.
-    Opened { whole: bool, harmed: usize },
+    Opened {
+        whole: bool,
+        harmed: usize,
+        /// And what a wipe that was done has left.
+        left: Option<String>,
+    },
 }
 
 impl fmt::Display for Fate {
@@ -72,8 +82,9 @@ pub(super) fn visit(
     let asked = ids.iter().copied().step_by(step).collect::<Vec<_>>();
     let before = read(&tracker, &asked)?;
     lists(&tracker, ids.len())?;
-    let touched = write(&tracker, path, &asked)?;
+    let Written { touched, wiped } = write(&tracker, path, &asked)?;
     drop(tracker);
+    let left = left_of(path, &wiped);
 
     let store = match opener(config) {
         Ok(store) => store,
@@ -82,6 +93,7 @@ pub(super) fn visit(
             return Ok(Fate::Opened {
                 whole: false,
                 harmed: before.len(),
+                left,
             });
         }
     };
@@ -102,6 +114,7 @@ pub(super) fn visit(
     Ok(Fate::Opened {
         whole: before.len() == asked.len() && harmed == 0,
         harmed,
+        left,
     })
 }
 
@@ -217,10 +230,14 @@ fn walk(tracker: &Tracker, query: &Query, processes: usize) -> Result<(), Broken
     Err(Broken::new(format!("a list does not end: {query:?}")))
 }
 
-/// Whether SQLite itself says so of a table of processes or its indexes.
-fn is_damaged(path: &Path) -> bool {
-    ["process_a", "process_b"].iter().any(|table| {
-        let check = format!("PRAGMA integrity_check('{table}')");
+/// What SQLite checks of a file: the tables of processes with their indexes, or everything.
+const TABLES: [&str; 2] = ["('process_a')", "('process_b')"];
+pub(super) const EVERYTHING: [&str; 1] = [""];
+
+/// Whether SQLite itself says so.
+pub(super) fn is_damaged(path: &Path, checked: &[&str]) -> bool {
+    checked.iter().any(|what| {
+        let check = format!("PRAGMA integrity_check{what}");
         let check = Connection::open(path)
             .and_then(|database| database.query_row(&check, [], |row| row.get::<_, String>(0)));
         match check {
@@ -230,8 +247,16 @@ fn is_damaged(path: &Path) -> bool {
     })
 }
 
-/// Does a bit of everything, and says whom that was about.
-fn write(tracker: &Tracker, path: &Path, ids: &[RequestId]) -> Result<Vec<RequestId>, Broken> {
+/// What was done about whom.
+struct Written {
+    /// Those who were asked to change.
+    touched: Vec<RequestId>,
+    /// Those who were erased, and then wiped.
+    wiped: Vec<RequestId>,
+}
+
+/// Does a bit of everything.
+fn write(tracker: &Tracker, path: &Path, ids: &[RequestId]) -> Result<Written, Broken> {
     let pipeline = Pipeline::new("thumbnails", ["scale"])?;
     let new = NewProcess::new(&pipeline).tag("author", "poe");
     if let Some(process) = typed(tracker.begin(new))? {
@@ -246,16 +271,20 @@ fn write(tracker: &Tracker, path: &Path, ids: &[RequestId]) -> Result<Vec<Reques
             let stands = read
                 .as_ref()
                 .is_ok_and(|read| read.status() == applied.status);
-            ensure(stands || is_damaged(path), || {
+            ensure(stands || is_damaged(path, &TABLES), || {
                 format!("{applied:?} was acknowledged, and {read:?} is there")
             })?;
         }
     }
-    let mut touched = Vec::new();
+    let (mut touched, mut erased) = (Vec::new(), Vec::new());
     for (number, id) in ids.iter().take(8).enumerate() {
         touched.push(*id);
         match number {
-            0 | 5 => drop(typed(tracker.erase(*id))?),
+            0 | 5 => {
+                if typed(tracker.erase(*id))?.is_some() {
+                    erased.push(*id);
+                }
+            }
             1 => drop(typed(tracker.rerun(*id))?),
             2 => drop(typed(tracker.cancel(*id, "enough"))?),
             3 => {
@@ -275,6 +304,21 @@ fn write(tracker: &Tracker, path: &Path, ids: &[RequestId]) -> Result<Vec<Reques
     }
     typed(tracker.reap(ReapPolicy::retry(1)))?;
     typed(tracker.purge())?;
-    typed(tracker.wipe())?;
-    Ok(touched)
+    let wiped = match typed(tracker.wipe())? {
+        Some(Wipe::Done) => erased,
+        _ => Vec::new(),
+    };
+    Ok(Written { touched, wiped })
+}
+
+/// What is left of whom, once nobody has the file open.
+fn left_of(path: &Path, wiped: &[RequestId]) -> Option<String> {
+    let left = |suffix| {
+        let bytes = fs::read(beside(path, suffix)).unwrap_or_default();
+        let at = |id: &RequestId| memmem::find(&bytes, Uuid::from(*id).as_bytes());
+        wiped
+            .iter()
+            .find_map(|id| Some(format!("{id} at {} of the file{suffix}", at(id)?)))
+    };
+    ["", "-wal"].into_iter().find_map(left)
 }

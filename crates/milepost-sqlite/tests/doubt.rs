@@ -1,0 +1,166 @@
+//! What was written and not acknowledged, by a commit that failed or an OS process that was killed: nothing is answered
+//! about it before it is synced, and nothing is left of it after a wipe.
+
+#![cfg(unix)]
+
+mod common;
+
+use std::process::Command;
+
+use common::{Place, begin, erase, found_in, marks, pipeline, wipe_until_done};
+use milepost_core::{NewProcess, RequestId, StoreErrorKind, TrackError, Tracker, Wipe};
+use milepost_faults::{Call, Error, Fault, Faults, Lasts};
+use milepost_sqlite::{Durability, SqliteConfig, SqliteStore};
+
+fn open(place: &Place) -> Tracker {
+    Tracker::new(SqliteStore::open(place.path()).expect("it opens"))
+}
+
+/// The files as they stand, for a store that comes upon them as after a kill: what was written is there, and whether it
+/// was synced nobody knows.
+fn as_after_a_kill(place: &Place) -> Place {
+    let copy = Place::new();
+    for (path, bytes) in place.files() {
+        let name = path.file_name().expect("a file");
+        if !name.to_string_lossy().ends_with("-shm") {
+            std::fs::write(copy.path().with_file_name(name), bytes).expect("there is room");
+        }
+    }
+    copy
+}
+
+fn faults_at(place: &Place) -> Faults {
+    let path = place.path();
+    let directory = path.parent().expect("a directory");
+    Faults::below(directory).expect("SQLite has a file system")
+}
+
+/// How many syncs it takes.
+fn syncs(faults: &Faults, work: impl FnOnce()) -> u64 {
+    faults.disarm();
+    work();
+    faults.counts().of(Call::Sync)
+}
+
+#[test]
+fn what_an_os_process_that_was_killed_has_written_is_synced_before_it_is_confirmed() {
+    let place = Place::new();
+    let killed = open(&place);
+    let id = begin(&killed, "a.pdf").request_id();
+    let start = |tracker: &Tracker| {
+        let process = tracker.process(id).expect("it is there");
+        process.module(1).and_then(|module| module.start())
+    };
+    assert!(start(&killed).expect("it starts").changed);
+    let place = as_after_a_kill(&place);
+    let faults = faults_at(&place);
+    let tracker = open(&place);
+    let again = || assert!(!start(&tracker).expect("it has started").changed);
+    assert!(
+        syncs(&faults, again) > 0,
+        "it may be gone after a power cut"
+    );
+    assert_eq!(syncs(&faults, again), 0, "it is known to be synced");
+}
+
+#[test]
+fn a_wipe_that_was_done_by_an_os_process_that_was_killed_is_synced_before_it_is_done() {
+    for durability in [Durability::Full, Durability::Normal] {
+        let place = Place::new();
+        let killed = open(&place);
+        let id = begin(&killed, "a.pdf").request_id();
+        assert_eq!(killed.erase(id).expect("an erase").wipe, Wipe::Done);
+        let place = as_after_a_kill(&place);
+        let faults = faults_at(&place);
+        let store = SqliteStore::open_with(SqliteConfig {
+            durability,
+            ..SqliteConfig::new(place.path())
+        });
+        let tracker = Tracker::new(store.expect("it opens"));
+        let wipe = || wipe_until_done(&tracker);
+        assert!(syncs(&faults, wipe) > 0, "{durability:?}");
+        assert_eq!(syncs(&faults, wipe), 0, "{durability:?}");
+    }
+}
+
+/// `erase` found nobody, and its wipe nothing to do.
+#[test]
+fn nothing_is_left_of_who_was_erased_after_a_begin_whose_outcome_was_unknown() {
+    for lasts in [Lasts::Once, Lasts::UntilDisarmed, Lasts::WithAllThatWrite] {
+        let place = Place::new();
+        let faults = faults_at(&place);
+        let tracker = open(&place);
+        let other = begin(&tracker, "other.pdf").request_id();
+        // From now on a connection is open that keeps the WAL where it is.
+        tracker.get(other).expect("it is there");
+        faults.arm(Fault {
+            call: Call::Sync,
+            nth: 1,
+            lasts,
+            error: Error::Io,
+        });
+        let id = RequestId::from(uuid::Uuid::from_u128(0x1234_5678_9abc_def0));
+        let new = NewProcess::new(&pipeline()).request_id(id);
+        let failed = tracker.begin(new.file_name("mark-unknown"));
+        let is_unknown = matches!(&failed, Err(TrackError::Store(error))
+            if error.kind() == StoreErrorKind::OutcomeUnknown);
+        assert!(is_unknown, "{failed:?}");
+        let marks = marks(id, "mark-unknown");
+        assert!(!found_in(&place, &marks).is_empty(), "it was not written");
+        faults.disarm();
+        let erased = tracker.erase(id).expect("an erase");
+        assert_eq!((erased.processes, erased.wipe), (0, Wipe::Done));
+        assert_eq!(found_in(&place, &marks), Vec::<String>::new(), "{lasts:?}");
+    }
+}
+
+/// Another OS process was killed while it began somebody: this one knows nothing of it.
+#[test]
+fn nothing_is_left_of_who_was_erased_and_never_got_further_than_the_wal() {
+    let place = Place::new();
+    let tracker = open(&place);
+    let other = begin(&tracker, "other.pdf").request_id();
+    wipe_until_done(&tracker);
+    let mark = b"mark-of-a-killed-one".to_vec();
+    // By another OS process: closing the file in this one would drop SQLite's locks.
+    let append = format!(
+        "printf mark-of-a-killed-one >> {}-wal",
+        place.path().display()
+    );
+    let status = Command::new("sh").args(["-c", &append]).status();
+    assert!(status.expect("it runs").success());
+    assert!(!found_in(&place, std::slice::from_ref(&mark)).is_empty());
+    let erased = tracker.erase(RequestId::from(uuid::Uuid::from_u128(5)));
+    let erased = erased.expect("an erase");
+    assert_eq!((erased.processes, erased.wipe), (0, Wipe::Done));
+    assert_eq!(found_in(&place, &[mark]), Vec::<String>::new());
+    tracker.get(other).expect("it stays");
+}
+
+/// What strayed is counted beside what was erased, and must not be taken for it.
+#[test]
+fn what_was_erased_before_is_compacted_all_the_same() {
+    let place = Place::new();
+    let store = SqliteStore::open_with(SqliteConfig {
+        wipe_budget: std::time::Duration::ZERO,
+        ..SqliteConfig::new(place.path())
+    });
+    let tracker = Tracker::new(store.expect("it opens"));
+    let ids = (0..500).map(|n| begin(&tracker, &format!("mark-{n}.pdf")).request_id());
+    let ids = ids.collect::<Vec<_>>();
+    let stray = || {
+        let missing = RequestId::from(uuid::Uuid::from_u128(5));
+        tracker.erase(missing).expect("an erase").wipe
+    };
+    erase(&tracker, &ids[..100]);
+    // A move begins, and others are erased while it is under way.
+    assert!(matches!(stray(), Wipe::Pending { .. }));
+    erase(&tracker, &ids[100..200]);
+    assert!(matches!(stray(), Wipe::Pending { .. }));
+    wipe_until_done(&tracker);
+    let marks = ids[..200].iter().flat_map(|id| marks(*id, "mark-none"));
+    assert_eq!(
+        found_in(&place, &marks.collect::<Vec<_>>()),
+        Vec::<String>::new()
+    );
+}
