@@ -49,7 +49,7 @@ pub(crate) fn apply(
     if batch.erased {
         note_erasure(connection)?;
     } else if batch.missed {
-        note_stray(connection)?;
+        run(connection, sql::STRAYED).map_err(store_error)?;
     }
     Ok(verdicts)
 }
@@ -287,9 +287,4 @@ enum Outcome {
 /// Makes the next wipe work: without this it would find nothing to do.
 pub(crate) fn note_erasure(connection: &Connection) -> Result<(), StoreError> {
     run(connection, sql::ERASED).map_err(store_error)
-}
-
-/// The same where what is to go can be in the WAL only, or in free pages: it was never committed.
-pub(crate) fn note_stray(connection: &Connection) -> Result<(), StoreError> {
-    run(connection, sql::STRAYED).map_err(store_error)
 }

@@ -202,7 +202,8 @@ pub(crate) const PURGE: PerTable = per_table!(
 
 pub(crate) const CURRENT: &str = "SELECT current FROM wipe_progress";
 pub(crate) const ERASED: &str = "UPDATE wipe_progress SET erased = erased + 1";
-/// Of what is in no row there is nothing to move: where all else is compacted, so is this.
+/// The same of what was never committed, and is in no row: there is nothing to move, so where all else is compacted this
+/// is too.
 pub(crate) const STRAYED: &str = "
     UPDATE wipe_progress SET erased = erased + 1, compacted = compacted + (compacted = erased)";
 pub(crate) const PROGRESS: &str =

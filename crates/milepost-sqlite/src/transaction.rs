@@ -9,7 +9,7 @@ use milepost_core::{Op, StoreError, Transaction, Transactions, Verdict};
 use crate::connection::run;
 use crate::error::{Busy, commit_error, store_error};
 use crate::pool::{Deadline, Lent, begin};
-use crate::{SqliteStore, batch, sql};
+use crate::{SqliteStore, batch, schema, sql};
 
 /// A transaction that holds the write lock from its beginning. Dropped, it rolls back.
 pub(crate) struct WriteTransaction<'s> {
@@ -71,7 +71,7 @@ impl SqliteStore {
     pub(crate) fn commit(&self, writer: &Lent<'_>, deadline: Deadline) -> Result<(), StoreError> {
         if self.in_doubt.load(Ordering::Relaxed) {
             // Also by whoever finds that it is there and has nothing to write: only a commit that writes is synced.
-            batch::note_stray(writer)?;
+            schema::write_mark(writer).map_err(store_error)?;
         }
         match deadline.retry(|| run(writer, sql::COMMIT)) {
             Ok(()) => {
@@ -84,7 +84,7 @@ impl SqliteStore {
             Err(error) => {
                 // What it wrote may stand in the WAL, whole, and come to light once the file is opened after a crash. Who
                 // finds by then that it is not there, and has nothing to write, must not be wrong: it is overwritten.
-                let overwritten = writer.is_autocommit() && batch::note_stray(writer).is_ok();
+                let overwritten = writer.is_autocommit() && schema::write_mark(writer).is_ok();
                 self.in_doubt.store(!overwritten, Ordering::Relaxed);
                 Err(commit_error(error))
             }
