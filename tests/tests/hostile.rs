@@ -1,14 +1,15 @@
 //! Hostile files, hostile input and wrong clocks: each law briefly, and beside it what it must find.
 
+use std::cmp::Reverse;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use chrono::{DateTime, Utc};
 use milepost::{
-    Found, Listing, MemoryStore, Op, Process, RequestId, SqliteConfig, SqliteStore, StatusStore,
-    StoreError, StoreErrorKind, Term, Verdict,
+    Change, ChangeKind, Found, Listing, MemoryStore, Op, Process, RequestId, SqliteConfig,
+    SqliteStore, StatusStore, StoreError, StoreErrorKind, Term, Update, Verdict, Wipe, WipeLevel,
 };
 use milepost_tests::bent::{Bend, Bent};
 use milepost_tests::law::{Broken, briefly, broken};
@@ -189,6 +190,7 @@ struct Wrong {
     fault: Fault,
     newest: AtomicI64,
     first: OnceLock<Arc<Process>>,
+    last: Mutex<Option<RequestId>>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -199,6 +201,16 @@ enum Fault {
     Like,
     /// Judges expiry by the newest time that it has seen.
     NewestTime,
+    /// Judges leases by it.
+    NewestLease,
+    /// Lists what changed last first.
+    ByChange,
+    /// Answers texts in another normal form.
+    Normalizes,
+    /// Says that a module is complete, and keeps nothing of it.
+    Forgets,
+    /// Changes who was read last with whatever is written.
+    Rewrites,
 }
 
 impl Wrong {
@@ -208,6 +220,7 @@ impl Wrong {
             fault,
             newest: AtomicI64::new(i64::MIN),
             first: OnceLock::new(),
+            last: Mutex::default(),
         }))
     }
 
@@ -215,6 +228,21 @@ impl Wrong {
         self.newest
             .fetch_max(time.timestamp_micros(), Ordering::Relaxed);
     }
+
+    fn newest(&self) -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp_micros(self.newest.load(Ordering::Relaxed))
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<RequestId>> {
+        self.last.lock().expect("nobody panics with it")
+    }
+}
+
+/// With each `e` and accent as one.
+fn normalized(process: &Process) -> Arc<Process> {
+    let json = serde_json::to_string(process).expect("it has a JSON form");
+    let json = json.replace("e\u{301}", "\u{e9}");
+    Arc::new(serde_json::from_str(&json).expect("it stays lawful"))
 }
 
 /// `LIKE` as it is without escaping, as far as `%` goes.
@@ -241,18 +269,47 @@ impl Bend for Wrong {
         for op in ops {
             self.see(op.at);
         }
-        self.store.write(ops)
+        let mut ops = ops.to_vec();
+        match self.fault {
+            Fault::NewestLease => {
+                let claims = ops
+                    .iter_mut()
+                    .filter(|op| op.change.kind() == ChangeKind::Claim);
+                claims.for_each(|op| op.at = self.newest().unwrap_or(op.at));
+            }
+            Fault::Forgets
+                if ops
+                    .iter()
+                    .any(|op| op.change.kind() == ChangeKind::Complete) =>
+            {
+                let apply = |op: &Op| Ok(op.apply(&mut self.store.read(op.id)?));
+                return ops.iter().map(apply).collect();
+            }
+            _ => {}
+        }
+        let verdicts = self.store.write(&ops)?;
+        let last = self.last().filter(|_| self.fault == Fault::Rewrites);
+        if let (Some(id), Some(op)) = (last, ops.first()) {
+            let update = Change::update(Update::new().file_name("mine.pdf"));
+            let rewritten = self.store.write(&[Op::new(id, op.at, update)])?;
+            drop(rewritten);
+        }
+        Ok(verdicts)
     }
 
     fn read(&self, id: RequestId) -> Result<Option<Arc<Process>>, StoreError> {
         let found = self.store.read(id)?;
+        if found.is_some() {
+            *self.last() = Some(id);
+        }
         Ok(match self.fault {
             Fault::AnyProcess => found.map(|found| self.first.get_or_init(|| found).clone()),
             Fault::NewestTime => {
-                let newest = DateTime::from_timestamp_micros(self.newest.load(Ordering::Relaxed));
+                let newest = self.newest();
                 found.filter(|process| newest.is_none_or(|newest| !process.is_expired(newest)))
             }
-            Fault::Like => found,
+            Fault::Normalizes => found.map(|found| normalized(&found)),
+            _ => found,
         })
     }
 
@@ -261,6 +318,13 @@ impl Bend for Wrong {
             Term::FileNamePrefix(prefix) => Some(format!("{prefix}%")),
             _ => None,
         });
+        if self.fault == Fault::ByChange {
+            let mut found = self.store.list(listing)?;
+            found
+                .items
+                .sort_by_key(|process| Reverse(process.updated_at()));
+            return Ok(found);
+        }
         let Some(pattern) = prefix.filter(|_| self.fault == Fault::Like) else {
             return self.store.list(listing);
         };
@@ -277,17 +341,61 @@ impl Bend for Wrong {
 }
 
 #[test]
-fn a_store_that_yields_another_process_is_found() {
+fn a_store_that_yields_another_process_forgets_or_rewrites_one_is_found() {
     fn any_process(config: SqliteConfig) -> Result<Arc<dyn StatusStore>, StoreError> {
-        Ok(Wrong::over(
-            SqliteStore::open_with(config)?,
-            Fault::AnyProcess,
-        ))
+        let store = SqliteStore::open_with(config)?;
+        Ok(Wrong::over(store, Fault::AnyProcess))
     }
-    let how = broken(200, |shard| {
-        mutants::try_all(shard, any_process, &mut mutants::Tally::default())
-    });
-    assert!(how.contains("was asked for"), "{how}");
+    fn forgets(config: SqliteConfig) -> Result<Arc<dyn StatusStore>, StoreError> {
+        let store = SqliteStore::open_with(config)?;
+        Ok(Wrong::over(store, Fault::Forgets))
+    }
+    fn rewrites(config: SqliteConfig) -> Result<Arc<dyn StatusStore>, StoreError> {
+        let store = SqliteStore::open_with(config)?;
+        Ok(Wrong::over(store, Fault::Rewrites))
+    }
+    let found: [(mutants::Opener, &str); 3] = [
+        (any_process, "was asked for"),
+        (forgets, "was acknowledged"),
+        (rewrites, "silently overwritten"),
+    ];
+    for (opener, expected) in found {
+        let how = broken(200, |shard| mutants::try_and_judge(shard, opener));
+        assert!(how.contains(expected), "{how}");
+    }
+}
+
+#[test]
+fn an_opener_that_refuses_everything_is_found() {
+    fn refuses(_: SqliteConfig) -> Result<Arc<dyn StatusStore>, StoreError> {
+        let why = "it may be damaged, who knows";
+        Err(StoreError::new(StoreErrorKind::Corrupt, why))
+    }
+    let how = broken(200, |shard| mutants::try_and_judge(shard, refuses));
+    assert!(how.contains("none was opened"), "{how}");
+}
+
+/// A wipe that says so and does nothing.
+#[test]
+fn a_wipe_that_is_done_at_once_is_found_in_files_too() {
+    #[derive(Debug)]
+    struct Wipes(SqliteStore);
+
+    impl Bend for Wipes {
+        fn store(&self) -> &dyn StatusStore {
+            &self.0
+        }
+
+        fn wipe(&self, _: WipeLevel) -> Result<Wipe, StoreError> {
+            Ok(Wipe::Done)
+        }
+    }
+
+    fn wipes(config: SqliteConfig) -> Result<Arc<dyn StatusStore>, StoreError> {
+        Ok(Arc::new(Bent(Wipes(SqliteStore::open_with(config)?))))
+    }
+    let how = broken(200, |shard| mutants::try_and_judge(shard, wipes));
+    assert!(how.contains("a wipe was done, and left"), "{how}");
 }
 
 #[test]
@@ -329,6 +437,27 @@ fn a_store_that_judges_expiry_by_the_newest_time_seen_is_found() {
     let newest = || Ok(Wrong::over(MemoryStore::new(), Fault::NewestTime));
     let how = broken(5_000, |shard| clocks::try_all(shard, newest));
     assert!(how.contains("elsewhere"), "{how}");
+}
+
+#[test]
+fn a_store_that_judges_leases_by_the_newest_time_or_lists_by_changes_is_found() {
+    let newest = || Ok(Wrong::over(MemoryStore::new(), Fault::NewestLease));
+    let how = broken(5_000, |shard| clocks::try_all(shard, newest));
+    assert!(how.contains("Claim") && how.contains("elsewhere"), "{how}");
+    let by_change = || Ok(Wrong::over(MemoryStore::new(), Fault::ByChange));
+    let how = broken(5_000, |shard| clocks::try_all(shard, by_change));
+    assert!(how.contains("comes after"), "{how}");
+}
+
+#[test]
+fn a_store_that_answers_another_text_that_looks_alike_is_found() {
+    fn normalizes(path: &Path) -> Result<Arc<dyn StatusStore>, Broken> {
+        // The law removes a file.
+        fs::write(path, "")?;
+        Ok(Wrong::over(MemoryStore::new(), Fault::Normalizes))
+    }
+    let how = broken(500, |shard| texts::try_all(shard, normalizes));
+    assert!(how.contains("e\\u{301}"), "{how}");
 }
 
 /// The lives that everything here is made of have something of everything.

@@ -8,8 +8,9 @@ use std::time::Duration;
 use chrono::{DateTime, Datelike as _, TimeDelta, Utc};
 use fastrand::Rng;
 use milepost::{
-    Keep, MemoryStore, NewProcess, OverallStatus, Pipeline, Process, Progress, Query, ReapPolicy,
-    Rejection, RequestId, RetentionPolicy, SqliteStore, StatusStore, TrackError, Tracker, Update,
+    Keep, Lease, MemoryStore, NewProcess, OverallStatus, Pipeline, Process, Progress, Query,
+    ReapPolicy, Rejection, RequestId, RetentionPolicy, SqliteStore, StatusStore, TrackError,
+    Tracker, Update,
 };
 
 use super::lives::{SeededClock, morning};
@@ -51,6 +52,8 @@ pub fn try_all(shard: &Shard<'_>, make: Maker) -> Result<Done, Broken> {
 struct Side {
     store: Arc<dyn StatusStore>,
     tracker: Tracker,
+    /// All that were granted.
+    leases: Vec<Lease>,
 }
 
 impl Side {
@@ -61,6 +64,7 @@ impl Side {
         Side {
             store,
             tracker: tracker.retention(policy),
+            leases: Vec::new(),
         }
     }
 }
@@ -77,6 +81,9 @@ struct World {
 enum Step {
     Begin(Option<DateTime<Utc>>),
     Claim(RequestId, Duration),
+    /// A lease, by when it was granted.
+    Renew(usize, Duration),
+    Release(usize),
     Work(RequestId),
     Fail(RequestId),
     Cancel(RequestId),
@@ -109,7 +116,8 @@ impl World {
             let now = self.jump()?;
             let step = self.step();
             let before = self.stored()?;
-            let outcomes = [0, 1].map(|side| take(&self.sides[side].tracker, &step));
+            let [memory, other] = &mut self.sides;
+            let outcomes = [memory, other].map(|side| take(side, &step));
             let same = format!("{:?}", outcomes[0]) == format!("{:?}", outcomes[1]);
             ensure(same, || {
                 format!(
@@ -184,9 +192,13 @@ impl World {
         let Some(id) = random.choice(&self.ids).copied() else {
             return Step::Begin(end);
         };
-        match random.u8(..16) {
+        let ttl = span.to_std().expect("it is not negative");
+        let leases = self.sides[0].leases.len();
+        match random.u8(..18) {
             0..4 => Step::Begin(end),
-            4 | 5 => Step::Claim(id, span.to_std().expect("it is not negative")),
+            4 | 5 => Step::Claim(id, ttl),
+            16 if leases > 0 => Step::Renew(random.usize(..leases), ttl),
+            17 if leases > 0 => Step::Release(random.usize(..leases)),
             6..8 => Step::Work(id),
             8 => Step::Fail(id),
             9 => Step::Cancel(id),
@@ -354,7 +366,8 @@ fn walk(tracker: &Tracker, query: &Query) -> Result<BTreeSet<RequestId>, Broken>
 }
 
 /// Takes a step; answers what began.
-fn take(tracker: &Tracker, step: &Step) -> Result<Option<RequestId>, TrackError> {
+fn take(side: &mut Side, step: &Step) -> Result<Option<RequestId>, TrackError> {
+    let tracker = &side.tracker;
     match step {
         Step::Begin(end) => {
             let new = NewProcess::new(&Pipeline::new("p", ["first", "second"])?);
@@ -364,7 +377,9 @@ fn take(tracker: &Tracker, step: &Step) -> Result<Option<RequestId>, TrackError>
             };
             return tracker.begin(new).map(|process| Some(process.request_id()));
         }
-        Step::Claim(id, ttl) => drop(tracker.claim(*id, "worker", *ttl)?),
+        Step::Claim(id, ttl) => side.leases.push(tracker.claim(*id, "worker", *ttl)?),
+        Step::Renew(lease, ttl) => drop(side.leases[*lease].renew_for(*ttl)?),
+        Step::Release(lease) => drop(side.leases[*lease].release()?),
         Step::Work(id) => {
             for module in tracker.process(*id)?.unfinished().take(1) {
                 module.progress(Progress::of(1, 2))?;

@@ -20,8 +20,18 @@ pub static MUTANTS: Law = Law {
     unit: "mutated database files",
     shard: 500,
     asked: 10_000,
-    run: |shard| try_all(shard, open, &mut Tally::default()),
+    run: |shard| try_and_judge(shard, open),
 };
+
+/// What becomes of some of as many files as this.
+const MANY: u64 = 200;
+const FATES: [&str; 5] = [
+    "opened, whole",
+    "opened, damaged",
+    "refused as Corrupt",
+    "refused as Incompatible",
+    "refused as Unavailable",
+];
 
 /// How a file is opened: by the store, or by what a test puts in its place.
 pub type Opener = fn(SqliteConfig) -> Result<Arc<dyn StatusStore>, StoreError>;
@@ -32,6 +42,20 @@ pub type Tally = BTreeMap<String, u64>;
 /// As the store opens it.
 pub fn open(config: SqliteConfig) -> Result<Arc<dyn StatusStore>, StoreError> {
     Ok(Arc::new(SqliteStore::open_with(config)?))
+}
+
+/// As `try_all`; and of many files something of each kind has to become.
+pub fn try_and_judge(shard: &Shard<'_>, opener: Opener) -> Result<Done, Broken> {
+    let mut tally = Tally::default();
+    let done = try_all(shard, opener, &mut tally)?;
+    let tried = tally.values().sum::<u64>();
+    for fate in FATES {
+        let is_there = tally.keys().any(|key| key.ends_with(fate));
+        ensure(tried < MANY || is_there, || {
+            format!("of {tried} files none was {fate}: {tally:?}")
+        })?;
+    }
+    Ok(done)
 }
 
 /// Mutates files and has each opened, read and written.
