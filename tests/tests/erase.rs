@@ -60,9 +60,25 @@ fn secure_delete_and_a_wal_that_is_cut_off_leave_bytes_which_is_why_there_is_a_w
 }
 
 #[test]
-fn a_wipe_that_says_done_at_once_is_seen_when_it_is_killed() {
-    let how = broken(&WIPES_KILLED, |shard| wipes_killed(shard, "hasty"));
-    assert!(how.is_some_and(|how| how.contains("bytes are left")));
+fn a_mark_that_is_printed_or_left_in_statistics_is_seen() {
+    for (way, shows) in [
+        ("babble", "a mark was printed"),
+        ("statistics", "bytes are left"),
+    ] {
+        let how = broken_if_tried(ERASED.name, 40, |shard| erased(shard, way));
+        assert!(how.is_some_and(|how| how.contains(shows)), "{way}");
+    }
+}
+
+#[test]
+fn a_wipe_that_says_done_at_once_or_is_not_taken_up_is_seen_when_it_is_killed() {
+    for way in ["hasty", "forgotten"] {
+        let how = broken_if_tried(way, 50, |shard| wipes_killed(shard, way));
+        assert!(
+            how.is_some_and(|how| how.contains("bytes are left")),
+            "{way}"
+        );
+    }
 }
 
 #[test]

@@ -2,22 +2,27 @@
 //!
 //! - `erase work <file> <list> <seed> <processes> <level> <durability> <how>` makes processes with marks in every field,
 //!   erases every second one in every way there is while others work, and wipes until that is done: to `wipe` after
-//!   another program has left copies in the file, or `alone`. Or, to `truncate`, it deletes and cuts the WAL off. What bears which marks it writes to the list; what it prints must not
-//!   hold any.
+//!   another program has left copies in the file, or `alone`. What bears which marks it writes to the list; what it prints
+//!   must not hold any. Other ways: `truncate` only deletes and cuts the WAL off, `babble` prints a mark, and
+//!   `statistics` has another program `ANALYZE`, delete the rows and `VACUUM`.
 //! - `erase wipe <file> <list> <level> <durability> <how>` works on those of the list that are to go, so that the WAL too
 //!   has bytes of theirs, erases them, says `erased`, wipes, says `done`, and does nothing more until it is killed. The
 //!   ways: `honest`; `hasty` says so at once; `unsynced` deletes the rows by its own SQL, which `VACUUM` then leaves out,
 //!   and cuts the WAL off, which nothing syncs.
+//! - `erase write <file> <list> <level> <durability>` writes about those of the list that stay, an op each millisecond,
+//!   says `writes`, and once its input ends how many microseconds each took from when it was due.
 
 use std::error::Error;
+use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use milepost::{
-    Change, Durability, Query, SqliteConfig, SqliteStore, TrackError, Tracker, Wipe, WipeLevel,
+    Change, Durability, Query, RequestId, SqliteConfig, SqliteStore, TrackError, Tracker, Wipe,
+    WipeLevel,
 };
-use milepost_tests::laws::erase::{Marked, grow, populate, read_list, write_list};
+use milepost_tests::laws::erase::{Marked, grow, populate, read_list, write_list, write_on_time};
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -38,6 +43,11 @@ fn main() -> Outcome {
         ["wipe", file, list, level, durability, how] => {
             let all = read_list(Path::new(list)).map_err(|broken| broken.to_string())?;
             wipe(&config(file, level, durability), &all, how)
+        }
+        ["write", file, list, level, durability] => {
+            let ids = fs::read_to_string(list)?;
+            let ids = ids.lines().map(str::parse).collect::<Result<Vec<_>, _>>()?;
+            write(&config(file, level, durability), &ids)
         }
         _ => Err("see the top of tests/src/bin/erase.rs".into()),
     }
@@ -97,10 +107,10 @@ fn work(config: &SqliteConfig, list: &Path, seed: u64, processes: u64, how: &str
                 Ok(())
             })
         });
-        let erased = if how == "truncate" {
-            erase_by_ops(&tracker, &going)
-        } else {
-            erase(&tracker, &going).and_then(|()| wipe_until_done(&tracker, config.wipe_level))
+        let erased = match how {
+            "truncate" => erase_by_ops(&tracker, &going),
+            "statistics" => erase_by_sql(config, &going),
+            _ => erase(&tracker, &going).and_then(|()| wipe_until_done(&tracker)),
         };
         ask_in_vain(&tracker, &going);
         stop.store(true, Ordering::Relaxed);
@@ -118,6 +128,9 @@ fn work(config: &SqliteConfig, list: &Path, seed: u64, processes: u64, how: &str
         foreign.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
     }
     println!("erased {}, kept {}", going.len(), staying.len());
+    if how == "babble" {
+        println!("such as {}", going[0].token);
+    }
     Ok(())
 }
 
@@ -176,10 +189,10 @@ fn erase_by_ops(tracker: &Tracker, going: &[Marked]) -> Outcome {
     Ok(())
 }
 
-fn wipe_until_done(tracker: &Tracker, level: WipeLevel) -> Outcome {
+fn wipe_until_done(tracker: &Tracker) -> Outcome {
     let began = Instant::now();
     loop {
-        match tracker.wipe_at(level)? {
+        match tracker.wipe()? {
             Wipe::Done => return Ok(()),
             wipe if began.elapsed() > Duration::from_mins(1) => {
                 return Err(format!("it does not end: {wipe:?}").into());
@@ -223,7 +236,7 @@ fn wipe(config: &SqliteConfig, all: &[Marked], how: &str) -> Outcome {
         erase_by_ops(&tracker, &going)?;
         println!("erased");
         if how != "hasty" {
-            wipe_until_done(&tracker, config.wipe_level)?;
+            wipe_until_done(&tracker)?;
         }
     }
     println!("done");
@@ -235,6 +248,13 @@ fn wipe(config: &SqliteConfig, all: &[Marked], how: &str) -> Outcome {
 fn wipe_unsynced(config: &SqliteConfig, going: &[Marked]) -> Outcome {
     let connection = rusqlite::Connection::open(&config.path)?;
     connection.execute_batch("PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON;")?;
+    delete(&connection, going)?;
+    println!("erased");
+    connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")?;
+    Ok(())
+}
+
+fn delete(connection: &rusqlite::Connection, going: &[Marked]) -> Outcome {
     for marked in going {
         let id = uuid::Uuid::from(marked.id);
         for table in ["process_a", "process_b"] {
@@ -242,7 +262,33 @@ fn wipe_unsynced(config: &SqliteConfig, going: &[Marked]) -> Outcome {
             connection.execute(&delete, [id.as_bytes()])?;
         }
     }
-    println!("erased");
+    Ok(())
+}
+
+/// With everything zeroed, but for what `ANALYZE` has copied.
+fn erase_by_sql(config: &SqliteConfig, going: &[Marked]) -> Outcome {
+    let connection = rusqlite::Connection::open(&config.path)?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.execute_batch("PRAGMA secure_delete = ON; ANALYZE")?;
+    delete(&connection, going)?;
     connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);")?;
+    Ok(())
+}
+
+fn write(config: &SqliteConfig, ids: &[RequestId]) -> Outcome {
+    let tracker = open(config)?;
+    let stop = AtomicBool::new(false);
+    println!("writes");
+    let waits = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| write_on_time(&tracker, ids, &stop));
+        let mut nothing = String::new();
+        let read = std::io::stdin().read_line(&mut nothing);
+        stop.store(true, Ordering::Relaxed);
+        let waits = writer.join().expect("the writer does not panic");
+        read.map(|_| waits)
+    })?;
+    let waits = waits.map_err(|broken| broken.to_string())?;
+    let lines = waits.iter().map(|wait| format!("{}\n", wait.as_micros()));
+    print!("{}", lines.collect::<String>());
     Ok(())
 }

@@ -24,7 +24,8 @@ pub static WIPES_KILLED: Law = Law {
 /// How many processes there are of each kind.
 const PROCESSES: u64 = 80;
 
-/// With a child that wipes in this way: see the program `erase`.
+/// With a child that wipes in this way: see the program `erase`. Or it is `honest`, and who comes next is not told what
+/// is left to do: `forgotten`.
 pub fn wipes_killed(shard: &Shard<'_>, how: &str) -> Result<Done, Broken> {
     let list = shard.scratch.join("list");
     // How long a whole wipe takes, as seen last: the longer of the two ends of what is tried.
@@ -48,7 +49,8 @@ pub fn wipes_killed(shard: &Shard<'_>, how: &str) -> Result<Done, Broken> {
         write_list(&list, &all)?;
         let durability = [Durability::Full, Durability::Normal][random.usize(..2)];
         let as_opened = (level, durability);
-        let mut wiper = Wiper::start([&file, &list], as_opened, how, Stdio::inherit())?;
+        let childs = if how == "forgotten" { "honest" } else { how };
+        let mut wiper = Wiper::start([&file, &list], as_opened, childs, Stdio::inherit())?;
         wiper.says("erased")?;
         let began = Instant::now();
         std::thread::sleep(whole.mul_f64(random.f64()));
@@ -60,11 +62,29 @@ pub fn wipes_killed(shard: &Shard<'_>, how: &str) -> Result<Done, Broken> {
             killed += 1;
             whole = whole.mul_f64(1.05);
         }
+        if how == "forgotten" {
+            forget(&file)?;
+        }
         settle(&file, level, &all, said_done)?;
         std::fs::remove_dir_all(directory)?;
     }
     println!("wipes-killed: {killed} in the middle, {done_before} after `Done`");
     Ok(Done::Tried(killed))
+}
+
+/// How the program `erase` is told.
+pub(super) fn words((level, durability): (WipeLevel, Durability)) -> [&'static str; 2] {
+    let level = if level == WipeLevel::Media {
+        "media"
+    } else {
+        "files"
+    };
+    let durability = if durability == Durability::Normal {
+        "normal"
+    } else {
+        "full"
+    };
+    [level, durability]
 }
 
 /// A child that erases what a list says, and wipes.
@@ -81,20 +101,11 @@ impl Wiper {
         how: &str,
         complaints: Stdio,
     ) -> Result<Self, Broken> {
-        let level = if level == WipeLevel::Media {
-            "media"
-        } else {
-            "files"
-        };
-        let durability = if durability == Durability::Normal {
-            "normal"
-        } else {
-            "full"
-        };
         let mut child = program("erase")
             .arg("wipe")
             .args(files)
-            .args([level, durability, how])
+            .args(words((level, durability)))
+            .arg(how)
             .stdout(Stdio::piped())
             .stderr(complaints)
             .spawn()?;
@@ -117,6 +128,14 @@ impl Wiper {
         self.child.wait()?;
         Ok(said)
     }
+}
+
+/// Notes that nothing is left to do.
+fn forget(file: &Path) -> Result<(), Broken> {
+    let foreign = rusqlite::Connection::open(file)?;
+    let note = "UPDATE wipe_progress SET compacted = erased, wiped = erased, moving = NULL";
+    foreign.execute(note, [])?;
+    Ok(())
 }
 
 /// What must hold after a kill.

@@ -20,4 +20,4 @@ pub use kills::{WIPES_KILLED, wipes_killed};
 pub use media::{MEDIA, media};
 pub use population::{Marked, grow, populate, read_list, write_list};
 pub use scan::Needles;
-pub use waits::{Bounds, WIPE_WAITS, wipe_waits};
+pub use waits::{Bounds, WIPE_WAITS, wipe_waits, write_on_time};

@@ -1,14 +1,18 @@
 //! Who writes while a wipe goes on waits for it for moments only.
 
+use std::io::{BufRead, BufReader, Lines};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
-use milepost::{Change, Durability, NewProcess, Op, Pipeline, Progress, Tracker, WipeLevel};
+use milepost::{
+    Change, Durability, NewProcess, Op, Pipeline, Progress, RequestId, Tracker, WipeLevel,
+};
 
-use super::kills::{open, wipe_until_done};
-use crate::law::{Broken, Done, Law, Shard, ensure};
+use super::kills::{open, wipe_until_done, words};
+use crate::law::{Broken, Done, Law, Shard, ensure, program};
 use crate::reads::hold_snapshot;
 
 /// How long others wait for a wipe.
@@ -79,29 +83,20 @@ pub fn wipe_waits(
         drop(tracker);
         let durability = [Durability::Full, Durability::Normal][random.usize(..2)];
         let tracker = open(&file, durability, level)?;
-        // Whoever wipes shares its store with those who write, or the file alone.
-        let other = if random.bool() {
-            tracker.clone()
-        } else {
-            open(&file, durability, level)?
+        let beside = Beside {
+            writer: random.usize(..3),
+            is_read: random.bool(),
+            wipers: [1, 1, 4][random.usize(..3)],
         };
-        let is_read = random.bool();
         // What is left of the making, and of files that were removed, is not the wipe's work.
         let synced = Command::new("sync").status()?;
         ensure(synced.success(), || format!("sync: {synced}"))?;
-        let stop = AtomicBool::new(false);
-        let mut waits = std::thread::scope(|scope| {
-            let writer = scope.spawn(|| write_on_time(&other, &ids, &stop));
-            let reader = is_read.then(|| scope.spawn(|| read_for_long(&file, &stop)));
-            let outcome = wipe(&tracker);
-            stop.store(true, Ordering::Relaxed);
-            let waits = writer.join().expect("the writer does not panic");
-            let read = reader.map(|reader| reader.join().expect("the reader does not panic"));
-            outcome.and(read.transpose()).and(waits)
-        })?;
+        let stays = ids.iter().skip(1).step_by(2).map(|op| op.id);
+        let stays = stays.collect::<Vec<_>>();
+        let mut waits = beside.wipe(&tracker, (&file, level, durability), &stays, wipe)?;
         let (p99, most) = p99_and_most(&mut waits);
         println!(
-            "wipe-waits: {processes} processes, {level:?}, {durability:?}, read: {is_read}: {} ops, p99 {p99:?}, most {most:?}",
+            "wipe-waits: {processes} processes, {level:?}, {durability:?}, {beside:?}: {} ops, p99 {p99:?}, most {most:?}",
             waits.len(),
         );
         let holds =
@@ -109,11 +104,111 @@ pub fn wipe_waits(
         ensure(holds, || {
             format!("others waited {p99:?} at p99 and {most:?} at most, allowed is {bounds:?}")
         })?;
-        drop((tracker, other));
+        drop(tracker);
         std::fs::remove_dir_all(directory)?;
         wipes += 1;
     }
     Ok(Done::Tried(wipes))
+}
+
+/// What goes on at the same time.
+#[derive(Debug)]
+struct Beside {
+    /// Who writes: 0, somebody with the store of whoever wipes; 1, with one of its own; 2, another OS process.
+    writer: usize,
+    /// Whether somebody reads for a tenth of a second again and again.
+    is_read: bool,
+    /// How many ask for a wipe at once.
+    wipers: usize,
+}
+
+impl Beside {
+    /// Wipes; how long each op of whoever writes took from when it was due.
+    fn wipe(
+        &self,
+        tracker: &Tracker,
+        (file, level, durability): (&Path, WipeLevel, Durability),
+        ids: &[RequestId],
+        wipe: fn(&Tracker) -> Result<(), Broken>,
+    ) -> Result<Vec<Duration>, Broken> {
+        let stop = AtomicBool::new(false);
+        let other = match self.writer {
+            0 => tracker.clone(),
+            _ => open(file, durability, level)?,
+        };
+        let child = match self.writer {
+            2 => Some(Writer::start(file, (level, durability), ids)?),
+            _ => None,
+        };
+        std::thread::scope(|scope| {
+            let here = child.is_none();
+            let writer = here.then(|| scope.spawn(|| write_on_time(&other, ids, &stop)));
+            let reader = self
+                .is_read
+                .then(|| scope.spawn(|| read_for_long(file, &stop)));
+            let wipers = (0..self.wipers).map(|_| scope.spawn(|| wipe(tracker)));
+            let wipers = wipers.collect::<Vec<_>>();
+            let ended = wipers.into_iter().map(joined).collect::<Vec<_>>();
+            stop.store(true, Ordering::Relaxed);
+            let waits = match (writer, child) {
+                (Some(writer), _) => joined(writer),
+                (None, Some(child)) => child.stop(),
+                (None, None) => Err(Broken::new("nobody wrote")),
+            };
+            reader.map_or(Ok(()), joined)?;
+            ended.into_iter().collect::<Result<Vec<_>, _>>()?;
+            waits
+        })
+    }
+}
+
+fn joined<T>(thread: ScopedJoinHandle<'_, Result<T, Broken>>) -> Result<T, Broken> {
+    thread.join().expect("no thread of these panics")
+}
+
+/// Another OS process that writes.
+struct Writer {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Writer {
+    fn start(
+        file: &Path,
+        as_opened: (WipeLevel, Durability),
+        ids: &[RequestId],
+    ) -> Result<Self, Broken> {
+        let list = file.with_extension("list");
+        let lines = ids.iter().map(|id| format!("{id}\n"));
+        std::fs::write(&list, lines.collect::<String>())?;
+        let mut child = program("erase")
+            .arg("write")
+            .args([file, &list])
+            .args(words(as_opened))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        let mut writer = Writer { child, lines };
+        let said = writer.lines.next().transpose()?;
+        ensure(said.as_deref() == Some("writes"), || {
+            format!("the child said {said:?}")
+        })?;
+        Ok(writer)
+    }
+
+    fn stop(mut self) -> Result<Vec<Duration>, Broken> {
+        drop(self.child.stdin.take());
+        let mut waits = Vec::new();
+        for line in self.lines {
+            waits.push(Duration::from_micros(line?.parse()?));
+        }
+        let ended = self.child.wait()?;
+        ensure(ended.success() && !waits.is_empty(), || {
+            format!("the child that writes ended with {ended}")
+        })?;
+        Ok(waits)
+    }
 }
 
 /// How long all but one of a hundred waited at most, and how long each did.
@@ -147,9 +242,9 @@ fn begin(tracker: &Tracker, processes: usize) -> Result<Vec<Op>, Broken> {
 }
 
 /// Sends an op each millisecond, late ones at once; how long each took from when it was due.
-fn write_on_time(
+pub fn write_on_time(
     tracker: &Tracker,
-    ids: &[Op],
+    ids: &[RequestId],
     stop: &AtomicBool,
 ) -> Result<Vec<Duration>, Broken> {
     let began = Instant::now();
@@ -158,8 +253,7 @@ fn write_on_time(
         let number = u32::try_from(waits.len()).expect("a wipe ends");
         let due = began + Duration::from_millis(1) * number;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        // Those that stay.
-        let id = ids[((waits.len() * 2) % ids.len()) | 1].id;
+        let id = ids[waits.len() % ids.len()];
         let done = u64::from(number);
         let verdicts =
             tracker.apply(&[tracker.op(id, Change::progress(1, Progress::unbounded(done)))])?;
