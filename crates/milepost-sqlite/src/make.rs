@@ -17,7 +17,7 @@ use crate::pool::Deadline;
 use crate::{media, schema};
 
 /// Begins what is added to the name of a file while it is made.
-const TEMPORARY: &str = ".new-";
+pub(crate) const TEMPORARY: &str = ".new-";
 
 /// Makes a new file under a temporary name and links it to its own, so that a crash leaves no half of
 /// one, and nobody's file is overwritten. Readable and writable by its owner only.

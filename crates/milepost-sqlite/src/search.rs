@@ -1,6 +1,7 @@
 //! Looking for many patterns in one walk through a file.
 
 use std::io::{self, Read};
+use std::rc::Rc;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
@@ -11,6 +12,9 @@ use crate::pages::Pages;
 const CHUNK: usize = 1024 * 1024;
 /// A pattern with fewer bytes is not looked for in halves: those would stand anywhere by chance.
 const HALVED: usize = 8;
+/// What the smallest page holds of a long row, less what one is known by: a page of any size has such a place in it.
+const APART: usize = 512 - 4 - KNOWN_BY;
+const KNOWN_BY: usize = 16;
 
 /// What was found, and where.
 pub(crate) struct Hit {
@@ -35,20 +39,36 @@ pub(crate) struct Search {
     longest: usize,
 }
 
-/// One pattern, or half of one.
+/// One pattern, or a part of one.
 struct Needle {
     mark: usize,
     encoding: Encoding,
     part: Part,
-    /// The whole pattern, of which this may be half.
-    pattern: Vec<u8>,
+    /// The whole pattern, of which this may be a part.
+    pattern: Rc<[u8]>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
     Whole,
+    /// Half of it.
     First,
     Last,
+    /// A few bytes from this one on, by which a page is known that holds nothing else.
+    Middle(usize),
+}
+
+impl Part {
+    /// What is looked for of a pattern.
+    fn all(pattern: &[u8]) -> Vec<Part> {
+        let mut parts = vec![Part::Whole];
+        if pattern.len() >= HALVED {
+            parts.extend([Part::First, Part::Last]);
+        }
+        let places = (APART..pattern.len().saturating_sub(KNOWN_BY)).step_by(APART);
+        parts.extend(places.map(Part::Middle));
+        parts
+    }
 }
 
 impl Needle {
@@ -58,6 +78,7 @@ impl Needle {
             Part::Whole => &self.pattern,
             Part::First => &self.pattern[..half],
             Part::Last => &self.pattern[self.pattern.len() - half..],
+            Part::Middle(at) => &self.pattern[at..at + KNOWN_BY],
         }
     }
 }
@@ -66,16 +87,13 @@ impl Search {
     pub(crate) fn new(patterns: &[(usize, Encoding, Vec<u8>)]) -> Self {
         let mut needles = Vec::new();
         for (mark, encoding, pattern) in patterns {
-            let parts: &[Part] = if pattern.len() >= HALVED {
-                &[Part::Whole, Part::First, Part::Last]
-            } else {
-                &[Part::Whole]
-            };
-            needles.extend(parts.iter().map(|part| Needle {
+            let pattern = Rc::from(pattern.as_slice());
+            let parts = Part::all(&pattern).into_iter();
+            needles.extend(parts.map(|part| Needle {
                 mark: *mark,
                 encoding: *encoding,
-                part: *part,
-                pattern: pattern.clone(),
+                part,
+                pattern: Rc::clone(&pattern),
             }));
         }
         let automaton = AhoCorasick::builder()
@@ -119,6 +137,7 @@ impl Search {
                     Part::Whole => (found.end() > kept).then(|| window.hit(needle, span, true)),
                     Part::First => window.first_part(pages, needle, found.start()),
                     Part::Last => window.last_part(pages, needle, found.end()),
+                    Part::Middle(at) => window.middle_part(pages, needle, (at, found.start())),
                 };
                 if hit.is_some_and(|hit| !take(hit)) {
                     return Ok(start + to_u64(kept + read));
@@ -183,6 +202,21 @@ impl Window<'_> {
         let is_cut = (half..needle.pattern.len()).contains(&len)
             && needle.pattern.ends_with(&self.bytes[content..end]);
         is_cut.then(|| self.hit(needle, content..end, false))
+    }
+
+    /// As much of the pattern as an overflow page holds, around the place of it that was found.
+    fn middle_part(
+        &self,
+        pages: &Pages,
+        needle: &Needle,
+        (in_pattern, at): (usize, usize),
+    ) -> Option<Hit> {
+        let page = self.page(pages, at)?;
+        let content = page.start + 4..page.end;
+        let from = in_pattern.checked_sub(at.checked_sub(content.start)?)?;
+        let expected = needle.pattern.get(from..from + content.len())?;
+        let is_there = self.bytes[content.clone()] == *expected;
+        is_there.then(|| self.hit(needle, content, false))
     }
 
     /// The page around a byte, if all of it is here and was not before.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use milepost_core::{StoreError, StoreErrorKind};
 
 use crate::error::{refuse, unavailable};
+use crate::make::TEMPORARY;
 use crate::mark::{Encoding, Mark};
 use crate::open_files::ReadFile;
 use crate::pages::{PagePart, Pages};
@@ -33,8 +34,8 @@ const AT_ONCE: usize = 1024 * 1024;
 ///
 /// - Memory is bounded: the files are read in pieces of 1 MiB, and many marks in several walks.
 /// - A mark of 8 bytes or more is also found where SQLite split it, because its row goes on on another page: half of it
-///   or more, at the border of a page, is told as a [trace that is not whole](Trace::is_whole). A neighbour that
-///   shares that half can be meant: look at what is there.
+///   or more at the border of a page, or as much as a page holds, is told as a [trace that is not
+///   whole](Trace::is_whole). A neighbour that shares that part can be meant: look at what is there.
 /// - Not found is what is left of a mark that was overwritten in part. If that matters, give parts as marks of their own.
 ///   Nor what was compressed, encrypted or escaped.
 /// - Other OS processes may go on working on the file. A trace is told as of the moment of reading.
@@ -278,7 +279,7 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
 fn unfinished(path: &Path) -> io::Result<Vec<PathBuf>> {
     let (Some(directory), Some(name)) = (
         path.parent(),
-        beside(path, ".new-").file_name().map(ToOwned::to_owned),
+        beside(path, TEMPORARY).file_name().map(ToOwned::to_owned),
     ) else {
         return Ok(Vec::new());
     };

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::foreign_connection;
+use common::{foreign_connection, overlap};
 use milepost_core::{
     Change, NewProcess, Op, Pipeline, Progress, StoreError, Tracker, Update, Wipe, WipeLevel,
 };
@@ -90,24 +90,6 @@ fn stores_that_share_a_file_keep_its_wal_short_together() -> Outcome {
     Ok(())
 }
 
-/// Two connections of which always one is reading, each for 40 ms, until it is over.
-fn overlap(path: &Path, over: &AtomicBool) -> rusqlite::Result<()> {
-    let readers = [foreign_connection(path), foreign_connection(path)];
-    for turn in 0.. {
-        // The other one ends only when this one has begun.
-        let [this, other] = [&readers[turn % 2], &readers[(turn + 1) % 2]];
-        this.execute_batch("BEGIN; SELECT * FROM sqlite_schema")?;
-        if !other.is_autocommit() {
-            other.execute_batch("COMMIT")?;
-        }
-        if over.load(Ordering::Relaxed) {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
-}
-
 /// While reads overlap there is always one that began before the last commit, so that SQLite never has the WAL start
 /// anew: it grew for as long as that went on, under `FULL` as under `NORMAL`.
 #[test]
@@ -120,7 +102,7 @@ fn the_wal_stays_short_while_reads_overlap() -> Outcome {
         let begun = begin(&tracker, 500)?;
         let over = AtomicBool::new(false);
         let longest = std::thread::scope(|scope| -> Result<u64, Box<dyn std::error::Error>> {
-            let reading = scope.spawn(|| overlap(&path, &over));
+            let reading = scope.spawn(|| overlap(&path, Duration::from_millis(40), &over));
             let mut longest = 0;
             for round in 0..50 {
                 let text = format!("{round:03500}");

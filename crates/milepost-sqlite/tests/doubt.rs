@@ -7,32 +7,15 @@ mod common;
 
 use std::process::Command;
 
-use common::{Place, begin, erase, found_in, marks, pipeline, wipe_until_done};
+use common::{
+    Place, as_after_a_kill, begin, erase, faults_at, found_in, marks, pipeline, wipe_until_done,
+};
 use milepost_core::{NewProcess, RequestId, StoreErrorKind, TrackError, Tracker, Wipe};
 use milepost_faults::{Call, Error, Fault, Faults, Lasts};
 use milepost_sqlite::{Durability, SqliteConfig, SqliteStore};
 
 fn open(place: &Place) -> Tracker {
     Tracker::new(SqliteStore::open(place.path()).expect("it opens"))
-}
-
-/// The files as they stand, for a store that comes upon them as after a kill: what was written is there, and whether it
-/// was synced nobody knows.
-fn as_after_a_kill(place: &Place) -> Place {
-    let copy = Place::new();
-    for (path, bytes) in place.files() {
-        let name = path.file_name().expect("a file");
-        if !name.to_string_lossy().ends_with("-shm") {
-            std::fs::write(copy.path().with_file_name(name), bytes).expect("there is room");
-        }
-    }
-    copy
-}
-
-fn faults_at(place: &Place) -> Faults {
-    let path = place.path();
-    let directory = path.parent().expect("a directory");
-    Faults::below(directory).expect("SQLite has a file system")
 }
 
 /// How many syncs it takes.

@@ -4,16 +4,10 @@
 
 mod common;
 
-use common::{Place, begin, erase, pipeline, wipe_until_done};
+use common::{Place, as_after_a_kill, begin, erase, faults_at, pipeline, wipe_until_done};
 use milepost_core::{NewProcess, RequestId, StoreErrorKind, TrackError, Tracker};
-use milepost_faults::{Call, Error, Fault, Faults, Lasts};
+use milepost_faults::{Call, Error, Fault, Lasts};
 use milepost_sqlite::{Durability, SqliteConfig, SqliteStore};
-
-fn faults_at(place: &Place) -> Faults {
-    let path = place.path();
-    let directory = path.parent().expect("a directory");
-    Faults::below(directory).expect("SQLite has a file system")
-}
 
 fn kind(error: &TrackError) -> StoreErrorKind {
     match error {
@@ -24,13 +18,7 @@ fn kind(error: &TrackError) -> StoreErrorKind {
 
 /// What the file would hold of a process if everything were killed now.
 fn status_after_a_crash(place: &Place, id: RequestId) -> Result<String, TrackError> {
-    let copy = Place::new();
-    for (path, bytes) in place.files() {
-        let name = path.file_name().expect("a file");
-        if !name.to_string_lossy().ends_with("-shm") {
-            std::fs::write(copy.path().with_file_name(name), bytes).expect("there is room");
-        }
-    }
+    let copy = as_after_a_kill(place);
     let tracker = Tracker::new(SqliteStore::open(copy.path()).expect("it opens"));
     let process = tracker.get(id)?;
     Ok(format!("{:?}", process.modules()[0].state()))

@@ -241,6 +241,17 @@ fn a_count_that_contradicts_itself_is_corrupt_and_never_done() {
 }
 
 #[test]
+fn memory_that_was_freed_limits_a_wipe_of_the_medium() {
+    let tracker = Tracker::new(SqliteStore::in_memory().expect("it opens"));
+    let id = begin(&tracker, "a.txt").request_id();
+    assert_eq!(tracker.erase(id).expect("an erase").wipe, Wipe::Done);
+    let Wipe::Limited { remains } = wiped(&tracker) else {
+        panic!("memory is no medium")
+    };
+    assert!(remains.contains("memory"), "{remains}");
+}
+
+#[test]
 fn one_reader_is_enough() {
     let place = Place::new();
     let tracker = open(SqliteConfig {

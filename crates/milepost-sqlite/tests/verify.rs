@@ -237,6 +237,38 @@ fn a_mark_that_lies_across_pages_is_found_in_the_file_and_in_the_wal() {
     }
 }
 
+/// Its two ends are shorter than half of it, and what is between them fills pages.
+#[test]
+fn a_mark_that_is_longer_than_a_page_is_found_wherever_it_is_cut() {
+    let mut random = 1_u32;
+    let letters = std::iter::repeat_with(|| {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from(b'a' + u8::try_from(random >> 24).expect("a byte") % 26)
+    });
+    let mark = letters.take(4_096).collect::<String>();
+    for page_size in [512, 4_096] {
+        // As it is, and twice as long.
+        for written in [
+            mark.clone().into_bytes(),
+            mark.bytes().flat_map(|b| [b, 0]).collect(),
+        ] {
+            for before in [0, 1, 2, 3, 500, 2_046, 4_090, 4_091] {
+                let place = Place::new();
+                let connection = foreign_connection(&place.path());
+                let make = format!("PRAGMA page_size = {page_size}; CREATE TABLE t (payload BLOB)");
+                connection.execute_batch(&make).expect("a table");
+                let row = planted(&written, before, 20_000);
+                connection
+                    .execute("INSERT INTO t VALUES (?1)", [row])
+                    .expect("a row");
+                connection.close().expect("it closes");
+                let traces = verify(&place.path(), &[Mark::text(&mark)]);
+                assert!(!traces.is_clean(), "{page_size}, {before}");
+            }
+        }
+    }
+}
+
 /// Looks through a copy, because this OS process has the file itself open.
 fn verify_other(place: &Place) -> Traces {
     let other = Place::new();

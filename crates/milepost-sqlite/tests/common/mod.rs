@@ -6,10 +6,12 @@ use std::error::Error;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use milepost_core::{
-    Change, NewProcess, Pipeline, ProcessHandle, RequestId, StoreError, Tracker, Wipe,
+    Change, Failure, NewProcess, Pipeline, ProcessHandle, Progress, RequestId, StoreError, Tracker,
+    Update, Wipe,
 };
 use uuid::Uuid;
 
@@ -54,6 +56,54 @@ pub(crate) fn pipeline() -> Pipeline {
 pub(crate) fn begin(tracker: &Tracker, file_name: &str) -> ProcessHandle {
     let new = NewProcess::new(&pipeline()).file_name(file_name);
     tracker.begin(new).expect("it begins")
+}
+
+/// Begins a process with the mark in every field that has one, and lets its record grow step by step.
+pub(crate) fn busy_process(tracker: &Tracker, mark: &str) -> RequestId {
+    let new = NewProcess::new(&pipeline())
+        .file_name(&format!("{mark}.txt"))
+        .symbolic_directory_path(&format!("/in/{mark}"))
+        .tag("mark", mark)
+        .file_description(mark);
+    let process = tracker.begin(new).expect("it begins");
+    let module = process.module(1).expect("a module");
+    module.start().expect("it starts");
+    for step in 0..4_u64 {
+        let message = format!(
+            "{mark} {}",
+            "x".repeat(usize::try_from(step).expect("small") * 40)
+        );
+        module
+            .progress(Progress::unbounded(step + 1).message(&message))
+            .expect("progress");
+    }
+    module.retry(Failure::new("Again", mark)).expect("a retry");
+    tracker
+        .update(
+            process.request_id(),
+            Update::new().file_description(&format!("{mark} {mark}")),
+        )
+        .expect("an update");
+    process.request_id()
+}
+
+/// The files as they stand, for a store that comes upon them as after a kill: what was written is there, and whether it
+/// was synced nobody knows.
+pub(crate) fn as_after_a_kill(place: &Place) -> Place {
+    let copy = Place::new();
+    for (path, bytes) in place.files() {
+        let name = path.file_name().expect("a file");
+        if !name.to_string_lossy().ends_with("-shm") {
+            std::fs::write(copy.path().with_file_name(name), bytes).expect("there is room");
+        }
+    }
+    copy
+}
+
+/// Has calls of the operating system fail there.
+#[cfg(unix)]
+pub(crate) fn faults_at(place: &Place) -> milepost_faults::Faults {
+    milepost_faults::Faults::below(place.directory.path()).expect("SQLite has a file system")
 }
 
 /// A connection as another program would open it.
@@ -128,6 +178,24 @@ impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg(self.directory()).status();
     }
+}
+
+/// Two connections of which always one is reading, each for so long, until it is over.
+pub(crate) fn overlap(path: &Path, each: Duration, over: &AtomicBool) -> rusqlite::Result<()> {
+    let readers = [foreign_connection(path), foreign_connection(path)];
+    for turn in 0.. {
+        // The other one ends only when this one has begun.
+        let [this, other] = [&readers[turn % 2], &readers[(turn + 1) % 2]];
+        this.execute_batch("BEGIN; SELECT * FROM sqlite_schema")?;
+        if !other.is_autocommit() {
+            other.execute_batch("COMMIT")?;
+        }
+        if over.load(Ordering::Relaxed) {
+            break;
+        }
+        std::thread::sleep(each / 2);
+    }
+    Ok(())
 }
 
 /// Erases by ops, which does not wipe.

@@ -1,0 +1,191 @@
+//! Wipes of files that other programs read and write too.
+
+mod common;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use common::{
+    Place, begin, busy_process, erase, foreign_connection, found_in, marks, overlap,
+    wipe_until_done,
+};
+use milepost_core::{Query, Tracker, Wipe};
+use milepost_sqlite::SqliteStore;
+
+#[test]
+fn what_analyze_has_copied_is_wiped_too() {
+    let place = Place::new();
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+    let ids = (0..200)
+        .map(|n| busy_process(&tracker, &format!("mark-{n:03}")))
+        .collect::<Vec<_>>();
+    foreign_connection(&place.path())
+        .execute_batch("ANALYZE")
+        .expect("statistics");
+    assert_eq!(
+        tracker
+            .erase_matching(&Query::new())
+            .expect("an erase")
+            .processes,
+        ids.len()
+    );
+    wipe_until_done(&tracker);
+    for (n, id) in ids.into_iter().enumerate() {
+        assert_eq!(
+            found_in(&place, &marks(id, &format!("mark-{n:03}"))),
+            Vec::<String>::new()
+        );
+    }
+}
+
+/// Somebody copies the processes with a shell and drops the copy, which leaves its pages free but full.
+fn copied_and_dropped(place: &Place) {
+    foreign_connection(&place.path())
+        .execute_batch(
+            "PRAGMA secure_delete = OFF;
+             CREATE TABLE copy AS SELECT a.* FROM process_a a, (VALUES (1), (2), (3), (4), (5), (6), (7), (8));
+             DROP TABLE copy;",
+        )
+        .expect("a copy");
+}
+
+/// A wipe whose budget had passed once cut the WAL off with free pages still in the file. What milepost
+/// frees it overwrites, but these were another program's, and the names in them outlived `Done`.
+#[test]
+fn what_another_program_left_in_free_pages_is_gone_before_a_wipe_is_done() {
+    let place = Place::new();
+    let config = milepost_sqlite::SqliteConfig {
+        wipe_budget: Duration::ZERO,
+        ..milepost_sqlite::SqliteConfig::new(place.path())
+    };
+    let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
+    let id = busy_process(&tracker, "mark-copied");
+    for n in 0..1000 {
+        begin(&tracker, &format!("neighbour-{n}"));
+    }
+    copied_and_dropped(&place);
+    tracker.erase(id).expect("an erase");
+    wipe_until_done(&tracker);
+    assert_eq!(
+        found_in(&place, &marks(id, "mark-copied")),
+        Vec::<String>::new()
+    );
+}
+
+/// Where somebody had turned `auto_vacuum` off, a wipe once tried to give pages back until its budget had
+/// passed, for ever with a large one, and then said `Done` over pages that it had no hold of.
+#[test]
+fn free_pages_that_the_file_keeps_make_a_wipe_limited_and_not_endless() {
+    let place = Place::new();
+    drop(SqliteStore::open(place.path()).expect("it is made"));
+    foreign_connection(&place.path())
+        .execute_batch("PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE; VACUUM;")
+        .expect("it is turned off");
+    let config = milepost_sqlite::SqliteConfig {
+        wipe_budget: Duration::MAX,
+        ..milepost_sqlite::SqliteConfig::new(place.path())
+    };
+    let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
+    let id = busy_process(&tracker, "mark-kept");
+    copied_and_dropped(&place);
+    let erased = tracker.erase(id).expect("an erase");
+    let Wipe::Limited { remains } = &erased.wipe else {
+        panic!("{:?}", erased.wipe)
+    };
+    assert!(remains.contains("auto_vacuum"), "{remains}");
+    drop(tracker);
+    foreign_connection(&place.path())
+        .execute_batch("PRAGMA auto_vacuum = INCREMENTAL; VACUUM;")
+        .expect("it is turned on");
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens again"));
+    wipe_until_done(&tracker);
+    assert_eq!(
+        found_in(&place, &marks(id, "mark-kept")),
+        Vec::<String>::new()
+    );
+}
+
+/// A table that is made without zeroing what is freed takes over a page of ours as it is, and no wipe comes there: the
+/// law of mutated files found an erased id in such a page.
+#[test]
+fn tables_of_another_program_make_a_wipe_limited_until_they_are_gone() {
+    let place = Place::new();
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+    let ids = (0..100).map(|n| busy_process(&tracker, &format!("mark-taken-{n}")));
+    let ids = ids.collect::<Vec<_>>();
+    let foreign = foreign_connection(&place.path());
+    foreign
+        .execute_batch("PRAGMA secure_delete = OFF")
+        .expect("it is off");
+    let theirs = |what: &str| {
+        for number in 0..8 {
+            let change = what.replace("theirs", &format!("theirs_{number}"));
+            foreign.execute_batch(&change).expect("it is done");
+        }
+    };
+    theirs("CREATE TABLE theirs (x)");
+    erase(&tracker, &ids);
+    for _ in 0..2 {
+        let wipe = tracker.wipe().expect("a wipe");
+        let Wipe::Limited { remains } = wipe else {
+            panic!("{wipe:?}");
+        };
+        assert!(remains.contains("tables of its own"), "{remains}");
+    }
+    let marks = ids.iter().flat_map(|id| marks(*id, "mark-taken"));
+    let marks = marks.collect::<Vec<_>>();
+    assert!(!found_in(&place, &marks).is_empty(), "nothing was taken");
+    theirs("DROP TABLE theirs");
+    wipe_until_done(&tracker);
+    assert_eq!(found_in(&place, &marks), Vec::<String>::new());
+}
+
+/// There is always somebody who reads what is not in the file yet, until they pause.
+#[test]
+fn reads_that_overlap_while_others_write_make_a_wipe_pending_and_their_end_lets_it_be_done() {
+    let place = Place::new();
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+    let id = begin(&tracker, "a.txt").request_id();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let readers = scope.spawn(|| overlap(&place.path(), Duration::from_millis(200), &over));
+        let writer = scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                begin(&tracker, "b.txt");
+            }
+        });
+        // The first of them has to have begun.
+        std::thread::sleep(Duration::from_millis(50));
+        erase(&tracker, &[id]);
+        for _ in 0..3 {
+            let wipe = tracker.wipe().expect("a wipe");
+            assert!(matches!(wipe, Wipe::Pending { .. }), "{wipe:?}");
+        }
+        over.store(true, Ordering::Relaxed);
+        let read = readers.join().expect("no panic");
+        read.expect("they read to the end");
+        writer.join().expect("no panic");
+    });
+    wipe_until_done(&tracker);
+}
+
+/// Once such a wipe was `Busy`.
+#[test]
+fn whoever_holds_on_to_the_file_makes_a_wipe_pending() {
+    let place = Place::new();
+    let config = milepost_sqlite::SqliteConfig {
+        busy_timeout: Duration::from_millis(50),
+        ..milepost_sqlite::SqliteConfig::new(place.path())
+    };
+    let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
+    let id = begin(&tracker, "a.txt").request_id();
+    erase(&tracker, &[id]);
+    let foreign = foreign_connection(&place.path());
+    foreign
+        .execute_batch("BEGIN IMMEDIATE")
+        .expect("it is held");
+    let wipe = tracker.wipe().expect("a wipe");
+    assert!(matches!(wipe, Wipe::Pending { .. }), "{wipe:?}");
+    foreign.execute_batch("COMMIT").expect("it is let go");
+    wipe_until_done(&tracker);
+}
