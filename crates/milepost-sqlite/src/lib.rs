@@ -67,6 +67,8 @@ pub use crate::verify::{Trace, Traces, verify_erased};
 /// - Writes come one after the other, over all OS processes; reads go on beside them.
 /// - A call waits at most [`busy_timeout`](SqliteConfig::busy_timeout), all in all, then it is `Busy`. Purges and wipes
 ///   go in steps that wait as long each; a wipe is `Pending` then.
+/// - While another program has tables of its own in the file, wipes are [`Limited`](milepost_core::Wipe::Limited): bytes of
+///   ours may be in their pages.
 /// - A file of an older version is brought up to date when it is opened, in one transaction. Close it in all
 ///   OS processes that run the older version first: from then on their calls fail.
 /// - The file must be on a local disk: SQLite's WAL mode does not work over a network.
