@@ -11,7 +11,7 @@ use crate::connection::run;
 use crate::error::{corrupt, store_error};
 use crate::memo::Memo;
 use crate::rows::{Change, Found, Home, LastTable, Rows, Table, Was};
-use crate::sql;
+use crate::{media, sql};
 
 /// Processes of one batch are held until their bytes pass this; then they are written, and read again if
 /// they come up again. So a batch takes bounded memory.
@@ -49,7 +49,7 @@ pub(crate) fn apply(
     if batch.erased {
         note_erasure(connection)?;
     } else if batch.missed {
-        run(connection, sql::STRAYED).map_err(store_error)?;
+        note_stray(connection)?;
     }
     Ok(verdicts)
 }
@@ -67,7 +67,7 @@ struct Batch<'c> {
     current: Option<Table>,
     /// Whether bytes that are to be wiped have come up.
     erased: bool,
-    /// Whether somebody was to be erased who is not there: a begin of theirs may have got no further than the WAL.
+    /// Whether somebody was to be erased who is not stored: a begin of theirs may have got no further than the WAL.
     missed: bool,
 }
 
@@ -82,7 +82,7 @@ struct Held {
     /// Its body as stored, and then as written.
     body: Vec<u8>,
     changed: bool,
-    /// Whether it was to be erased, and is not there.
+    /// Whether it was to be erased, and is not stored.
     missed: bool,
 }
 
@@ -152,7 +152,7 @@ impl Held {
     }
 
     fn apply(&mut self, op: &Op) -> Verdict {
-        self.missed |= self.slot.is_none() && matches!(op.change, milepost_core::Change::Erase);
+        self.missed |= self.stored.is_none() && matches!(op.change, milepost_core::Change::Erase);
         let verdict = op.apply(&mut self.slot);
         self.changed |= matches!(&verdict, Ok(applied) if applied.changed);
         verdict
@@ -194,6 +194,7 @@ impl Batch<'_> {
                 }
                 home = self.write_one(&mut held)?;
             }
+            self.missed |= held.missed;
             match home {
                 None => return Err(corrupt("a row vanished within a transaction")),
                 Some(Outcome::Stored(home)) => {
@@ -221,10 +222,7 @@ impl Batch<'_> {
         let Some(stored) = &held.stored else {
             return match &held.slot {
                 // Never there, or begun and erased within the batch.
-                None => {
-                    self.missed |= held.missed;
-                    Ok(Some(Outcome::Gone))
-                }
+                None => Ok(Some(Outcome::Gone)),
                 Some(process) => {
                     held.body.clear();
                     process.to_body(&mut held.body);
@@ -287,4 +285,10 @@ enum Outcome {
 /// Makes the next wipe work: without this it would find nothing to do.
 pub(crate) fn note_erasure(connection: &Connection) -> Result<(), StoreError> {
     run(connection, sql::ERASED).map_err(store_error)
+}
+
+/// The same where what is to go can be in the WAL only.
+fn note_stray(connection: &Connection) -> Result<(), StoreError> {
+    media::pass_over_free_pages(connection)?;
+    run(connection, sql::STRAYED).map_err(store_error)
 }

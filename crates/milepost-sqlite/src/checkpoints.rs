@@ -6,7 +6,7 @@
 //! overlap that never comes by itself: there is always one that began before the last commit. So the longer the WAL is,
 //! the longer writers stand still for those who read to end.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -57,8 +57,8 @@ struct Bell {
     /// How many pages the WAL had when the thread was woken last.
     seen: AtomicU64,
     stopping: AtomicBool,
-    /// How many keep the WAL from starting anew.
-    keeping: AtomicUsize,
+    /// Whether somebody keeps the WAL from starting anew.
+    is_kept: AtomicBool,
     /// Held by whoever of this store carries pages over: SQLite lets nobody wait for another's checkpoint.
     carrying: Mutex<()>,
 }
@@ -95,7 +95,10 @@ impl Checkpoints {
         match duty(pages, is_due, self.thread.as_ref()) {
             Duty::Nothing => {}
             Duty::Wake(thread) => thread.thread().unpark(),
-            Duty::StartAnew => drop(self.bell.start_wal_anew_at_once(writer)),
+            Duty::StartAnew => {
+                let _carrying = self.bell.carrying();
+                drop(self.bell.checkpoint_on_commit(writer, is_due));
+            }
             Duty::Checkpoint => drop(self.bell.checkpoint_on_commit(writer, is_due)),
         }
     }
@@ -105,7 +108,7 @@ impl Checkpoints {
         self.bell.pages.load(Ordering::Relaxed)
     }
 
-    /// Keeps the thread, and other wipes, from making one; none if one of them is making one.
+    /// Keeps the thread from making one; none while it does.
     pub(crate) fn try_carrying(&self) -> Option<MutexGuard<'_, ()>> {
         match self.bell.carrying.try_lock() {
             Ok(carrying) => Some(carrying),
@@ -114,15 +117,10 @@ impl Checkpoints {
         }
     }
 
-    /// Until this goes somebody of this store reads from the beginning of the WAL, and nobody waits for that to end.
+    /// Until this goes the wipe of this store reads from the beginning of the WAL, and nobody waits for that to end.
     pub(crate) fn keep_wal(&self) -> Kept<'_> {
-        self.bell.keeping.fetch_add(1, Ordering::Relaxed);
+        self.bell.is_kept.store(true, Ordering::Relaxed);
         Kept(&self.bell)
-    }
-
-    /// Whether there is somebody of that kind.
-    pub(crate) fn is_kept(&self) -> bool {
-        self.bell.is_kept()
     }
 
     /// Leaves the thread alone, for a child of `fork`, in which it does not run.
@@ -170,10 +168,6 @@ impl Bell {
         is_due
     }
 
-    fn is_kept(&self) -> bool {
-        self.keeping.load(Ordering::Relaxed) > 0
-    }
-
     fn carrying(&self) -> MutexGuard<'_, ()> {
         self.carrying.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -181,7 +175,7 @@ impl Bell {
     /// Carries over the rest, and waits until nobody reads from the WAL: then whoever writes next has it start anew.
     /// Nobody writes meanwhile, in any OS process. If it takes too long, it is left for the next time.
     fn start_wal_anew(&self, connection: &Connection, pages: u64) -> Result<(), StoreError> {
-        if self.is_kept() {
+        if self.is_kept.load(Ordering::Relaxed) {
             return Ok(());
         }
         let standing = if pages >= LONG {
@@ -194,19 +188,6 @@ impl Bell {
             Err(error) if !error.is_busy() => Err(error),
             Ok(_) | Err(_) => Ok(()),
         }
-    }
-
-    /// In the thread's stead.
-    fn start_wal_anew_at_once(&self, writer: &Connection) -> Result<(), StoreError> {
-        if self.is_kept() {
-            return Ok(());
-        }
-        let _carrying = self.carrying();
-        let wal = run(writer, sql::CHECKPOINT)?;
-        if wal.may_start_anew() {
-            self.start_wal_anew(writer, wal.pages())?;
-        }
-        Ok(())
     }
 
     /// What SQLite does after a commit, and if it `is_due` a try to have the WAL start anew once it is long.
@@ -224,7 +205,7 @@ pub(crate) struct Kept<'b>(&'b Bell);
 
 impl Drop for Kept<'_> {
     fn drop(&mut self) {
-        self.0.keeping.fetch_sub(1, Ordering::Relaxed);
+        self.0.is_kept.store(false, Ordering::Relaxed);
     }
 }
 
@@ -426,10 +407,9 @@ mod tests {
             thread: None,
         };
         let pages = || pages_after_a_try(&connection, &checkpoints.bell);
-        for kept in [checkpoints.keep_wal(), checkpoints.keep_wal()] {
-            assert_eq!(pages(), 4);
-            drop(kept);
-        }
+        let kept = checkpoints.keep_wal();
+        assert_eq!(pages(), 4);
+        drop(kept);
         assert_eq!(pages(), 1);
     }
 

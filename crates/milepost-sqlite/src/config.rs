@@ -42,8 +42,9 @@ pub struct SqliteConfig {
     /// `wipe_level` at [`WipeLevel::Media`], goes on until it has. What is left is done by the next. Of several wipes of
     /// one store one works, and the others wait for it.
     ///
-    /// With zero each call makes one step. It is done once everything is wiped that was erased before it was called: so
-    /// while others erase without a pause no such call comes to that.
+    /// A wipe is done once everything is wiped that was erased before it was called. While others erase without a pause, no
+    /// call with a budget shorter than it takes to move all processes of the file comes to that; but what was erased
+    /// earlier is wiped by each move. With zero each call makes one step.
     pub wipe_budget: Duration,
     /// How far each wipe goes at least, also that of an erase: [`WipeLevel::Files`] unless given.
     ///

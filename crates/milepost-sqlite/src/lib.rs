@@ -34,7 +34,7 @@ mod wipe;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -124,6 +124,8 @@ pub struct SqliteStore {
     /// Whether the WAL may hold what was written there whole and never synced, by a commit that failed or an OS process
     /// that was killed, and nothing was written since: it may be seen now, or come to light, or be gone after a crash.
     in_doubt: AtomicBool,
+    /// Whether that was an OS process that was killed, and nothing was synced since.
+    is_unsynced: AtomicBool,
     /// Held by whoever wipes: others of this store wait for it, and leave the file alone.
     wiping: Mutex<()>,
     /// How often in a row others were in the way of a wipe that was about to end the WAL.
@@ -160,8 +162,8 @@ impl SqliteStore {
             create_if_missing: false,
             ..config
         };
-        let mut store = SqliteStore::over(config, Some(Arc::new(file)), writer);
-        *store.in_doubt.get_mut() = has_wal;
+        let store = SqliteStore::over(config, Some(Arc::new(file)), writer);
+        store.note_found_wal(has_wal);
         Ok(store)
     }
 
@@ -189,6 +191,7 @@ impl SqliteStore {
             memo: Mutex::default(),
             last_table: LastTable::default(),
             in_doubt: AtomicBool::new(false),
+            is_unsynced: AtomicBool::new(false),
             wiping: Mutex::default(),
             wipe_waits: AtomicU32::new(0),
             opened_by: std::process::id(),
@@ -196,6 +199,12 @@ impl SqliteStore {
             file,
             checkpoints,
         }
+    }
+
+    /// Notes whether the file was opened beside a WAL: perhaps that of an OS process that was killed.
+    fn note_found_wal(&self, has_wal: bool) {
+        self.in_doubt.fetch_or(has_wal, Ordering::Relaxed);
+        self.is_unsynced.fetch_or(has_wal, Ordering::Relaxed);
     }
 
     fn config(&self) -> &SqliteConfig {
@@ -230,7 +239,9 @@ impl SqliteStore {
         file.check()?;
         self.writer.take(deadline, || {
             open::find_file(file.path(), &self.config, deadline)?;
+            let has_wal = open::has_wal(file.path());
             let mut writer = open::open_file(file.path(), &self.config, deadline)?;
+            self.note_found_wal(has_wal);
             wal_hook::note_pages(&mut writer);
             file.check().map(|()| writer)
         })
@@ -268,7 +279,7 @@ impl SqliteStore {
         }
     }
 
-    /// A write transaction whose commit is synced whatever the durability.
+    /// A write transaction whose commit is synced whatever the durability, if it writes anything.
     fn synced_transaction<T>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -276,7 +287,9 @@ impl SqliteStore {
         self.at_durability(Durability::Full, |writer, deadline| {
             begin(writer, sql::BEGIN_WRITE, deadline)?;
             let value = work(writer).map_err(store_error)?;
-            self.commit(writer, deadline).map(|()| value)
+            self.commit(writer, deadline)?;
+            self.is_unsynced.store(false, Ordering::Relaxed);
+            Ok(value)
         })
     }
 

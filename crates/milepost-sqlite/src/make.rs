@@ -102,16 +102,14 @@ pub(crate) fn remove_temporary_name(_: &Path) -> io::Result<()> {
 /// Whether `other` is a name that the file of this name may have had while it was made.
 #[cfg(unix)]
 fn is_temporary(other: &OsStr, name: &OsStr) -> bool {
-    let other = other
-        .as_encoded_bytes()
-        .strip_prefix(name.as_encoded_bytes());
-    other
-        .and_then(|rest| rest.strip_prefix(TEMPORARY.as_bytes()))
-        .is_some_and(|numbers| {
-            numbers
-                .iter()
-                .all(|byte| byte.is_ascii_digit() || *byte == b'-')
-        })
+    let other = other.as_encoded_bytes();
+    let rest = other.strip_prefix(name.as_encoded_bytes());
+    let numbers = rest.and_then(|rest| rest.strip_prefix(TEMPORARY.as_bytes()));
+    let is_number = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
+    numbers.is_some_and(|numbers| {
+        let parts = numbers.split(|byte| *byte == b'-').collect::<Vec<_>>();
+        parts.len() == 2 && parts.into_iter().all(is_number)
+    })
 }
 
 /// A file that goes when this goes.

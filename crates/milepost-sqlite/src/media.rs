@@ -64,6 +64,18 @@ pub(crate) fn note_opened(
     Ok(())
 }
 
+/// Has the next wipe leave the free pages alone if the last has overwritten them: before something is noted that cannot
+/// be in them.
+pub(crate) fn pass_over_free_pages(connection: &Connection) -> Result<(), StoreError> {
+    let pass_over = || {
+        if connection.prepare_cached(sql::HAS_MEDIA)?.exists([])? {
+            run(connection, sql::PASS_OVER)?;
+        }
+        Ok(())
+    };
+    pass_over().map_err(store_error)
+}
+
 /// Whether every store that had the file open since it was made gave nothing back.
 fn has_kept_blocks(connection: &Connection) -> Result<bool, StoreError> {
     let kept = || {

@@ -202,10 +202,10 @@ pub(crate) const PURGE: PerTable = per_table!(
 
 pub(crate) const CURRENT: &str = "SELECT current FROM wipe_progress";
 pub(crate) const ERASED: &str = "UPDATE wipe_progress SET erased = erased + 1";
-/// The same of what was never committed, and is in no row: there is nothing to move, so where all else is compacted this
-/// is too.
+/// The same of what is in no row: there is nothing to move, so a move that covers all else, or has, covers this too.
 pub(crate) const STRAYED: &str = "
-    UPDATE wipe_progress SET erased = erased + 1, compacted = compacted + (compacted = erased)";
+    UPDATE wipe_progress SET erased = erased + 1, compacted = compacted + (compacted = erased),
+        moving = moving + (moving = erased)";
 pub(crate) const PROGRESS: &str =
     "SELECT current, erased, moving, compacted, wiped FROM wipe_progress";
 pub(crate) const BEGIN_MOVE: &str =
@@ -246,10 +246,11 @@ pub(crate) const CLEAR: PerTable = per_table!("DELETE FROM ", "");
 pub(crate) const DROP_STATISTICS: &str = "
     DROP TABLE IF EXISTS sqlite_stat4; DROP TABLE IF EXISTS sqlite_stat3; DROP TABLE IF EXISTS sqlite_stat1;";
 
-/// Those that hold pages and are neither milepost's nor SQLite's own.
-pub(crate) const TABLES_OF_OTHERS: &str = r"
-    SELECT 1 FROM sqlite_schema WHERE rootpage > 0 AND name NOT LIKE 'sqlite\_%' ESCAPE '\'
-    AND tbl_name NOT IN ('process_a', 'process_b', 'wipe_progress', 'wipe_media', 'wipe_filler')";
+/// Those that hold pages and are neither milepost's nor statistics, which go with each move.
+pub(crate) const TABLES_OF_OTHERS: &str = "
+    SELECT 1 FROM sqlite_schema WHERE rootpage > 0 AND tbl_name NOT IN (
+        'process_a', 'process_b', 'wipe_progress', 'wipe_media', 'wipe_filler',
+        'sqlite_stat1', 'sqlite_stat3', 'sqlite_stat4')";
 
 /// Forgets what the connection has read of the schema (SQLite's documentation of `writable_schema`).
 pub(crate) const RELOAD_SCHEMA: &str = "PRAGMA writable_schema = RESET";
@@ -270,6 +271,10 @@ pub(crate) const KEEPS_BLOCKS: &str = "UPDATE wipe_media SET kept_blocks = 1";
 pub(crate) const GIVES_BACK_BLOCKS: &str = "UPDATE wipe_media SET kept_blocks = 0";
 pub(crate) const OVERWRITTEN: &str = "SELECT overwritten FROM wipe_media";
 pub(crate) const NOTE_OVERWRITTEN: &str = "UPDATE wipe_media SET overwritten = ?1";
+/// Where all free pages are overwritten, as they stay by what is noted next.
+pub(crate) const PASS_OVER: &str = "
+    UPDATE wipe_media SET overwritten = overwritten + 1
+    WHERE overwritten = (SELECT compacted FROM wipe_progress WHERE compacted = erased)";
 pub(crate) const TURN: &str = "UPDATE wipe_media SET turns = (turns + 1) % 1000000";
 pub(crate) const FILL: &str = "INSERT INTO wipe_filler (zeros) VALUES (zeroblob(?1))";
 pub(crate) const NEWEST_FILLER: &str =

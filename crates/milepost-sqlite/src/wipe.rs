@@ -47,6 +47,8 @@ const LITTLE_MORE: u64 = checkpoints::LITTLE / 2;
 const MOST_WAITS: u32 = 3;
 /// How long a wipe leaves the writer to others between two steps.
 pub(crate) const BREATH: Duration = Duration::from_millis(1);
+/// How long a wipe that waits for another leaves it alone.
+const ANOTHERS_STEP: Duration = Duration::from_millis(5);
 /// How long it leaves it to them where they may have waited for readers, before they do again.
 const OTHERS_CATCH_UP: Duration = Duration::from_millis(60);
 /// From how many pages on a wipe has the WAL start anew: half as long as what has others stand still.
@@ -65,6 +67,11 @@ enum Step {
     Waits,
     /// It was the last. None, or what it did not come to.
     Done(Option<&'static str>),
+}
+
+fn pending(reason: &str) -> Wipe {
+    let reason = reason.to_owned();
+    Wipe::Pending { reason }
 }
 
 /// The row of `wipe_progress`: each number counts erasures.
@@ -149,7 +156,10 @@ impl SqliteStore {
         let wiped = if self.is_in_memory() {
             Wipe::Done
         } else {
-            self.wipe_within(budget, overwrites)?
+            match self.wipe_within(budget, overwrites) {
+                Err(error) if error.is_busy() => pending(IN_THE_WAY),
+                wiped => wiped?,
+            }
         };
         if wiped != Wipe::Done {
             return Ok(wiped);
@@ -169,9 +179,9 @@ impl SqliteStore {
     /// Compacts the file and wipes its free pages, and then the WAL, until all that was erased before the call is wiped
     /// or the budget is used up. With `overwrites` nothing is given back to the file system.
     fn wipe_within(&self, budget: Deadline, overwrites: bool) -> Result<Wipe, StoreError> {
-        if self.in_doubt.load(Ordering::Relaxed) {
-            // That all is wiped may have been written there and never synced.
-            self.synced_transaction(|_| Ok(()))?;
+        if self.is_unsynced.load(Ordering::Relaxed) {
+            // That all is wiped, for instance.
+            self.synced_transaction(write_mark)?;
         }
         let progress = self.read_transaction(Progress::read)?;
         let wanted = progress.erased;
@@ -187,6 +197,7 @@ impl SqliteStore {
                 None => self.watch_another(wanted),
             };
             let (reason, pause) = match step {
+                Ok(Step::Goes(reason)) if turn.is_none() => (reason, ANOTHERS_STEP),
                 Ok(Step::Goes(reason)) => (reason, BREATH),
                 Ok(Step::Waits) => (IN_THE_WAY, OTHERS_CATCH_UP),
                 Err(error) if error.is_busy() => (IN_THE_WAY, OTHERS_CATCH_UP),
@@ -200,9 +211,7 @@ impl SqliteStore {
             // Also before an answer: whoever gets it may call again at once.
             std::thread::sleep(pause);
             if budget.has_passed() {
-                return Ok(Wipe::Pending {
-                    reason: reason.to_owned(),
-                });
+                return Ok(pending(reason));
             }
         }
     }
@@ -230,13 +239,19 @@ impl SqliteStore {
         budget: Deadline,
         overwrites: bool,
     ) -> Result<Step, StoreError> {
+        let (progress, has_others) = self.read_transaction(|reader| {
+            let has_others = has_tables_of_others(reader).map_err(store_error)?;
+            Ok((Progress::read(reader)?, has_others))
+        })?;
         let Progress {
             compacted, wiped, ..
-        } = self.read_transaction(Progress::read)?;
+        } = progress;
         if wiped >= wanted {
             return Ok(Step::Done(None));
         }
-        let is_compacted = compacted >= wanted;
+        // What is compacted goes before more is: others may erase as fast as moves come to an end.
+        let goes_first = progress.moving.is_none() && compacted > wiped && !has_others;
+        let is_compacted = compacted >= wanted || goes_first;
         if !is_compacted || self.has_free_pages_to_wipe(compacted, overwrites)? {
             if !self.keep_wal_short(budget)? {
                 return Ok(Step::Waits);
@@ -264,7 +279,12 @@ impl SqliteStore {
         if !is_whole {
             return Ok(Step::Waits);
         }
-        Ok(Step::Done(self.note_wiped(compacted)?))
+        let remains = self.note_wiped(compacted)?;
+        Ok(if compacted >= wanted {
+            Step::Done(remains)
+        } else {
+            Step::Goes("more was erased meanwhile: call again")
+        })
     }
 
     /// Without `overwrites` too: what we free we overwrite, but another program may not have.
@@ -328,8 +348,7 @@ impl SqliteStore {
     /// Makes a checkpoint of the rest of the WAL, and of all of it: in a moment in which others stand still, and which
     /// only comes if little was left of it. The more often in a row it did not come, the more is asked of the others.
     pub(crate) fn end_wal(&self, wal: &Wal, how: &str) -> Result<Wal, StoreError> {
-        // It is our own doing that the moment does not come while another wipe keeps the WAL.
-        if wal.pages.is_none() || self.checkpoints.as_ref().is_some_and(Checkpoints::is_kept) {
+        if wal.pages.is_none() {
             return Ok(Wal::UNKNOWN);
         }
         let waits = self.wipe_waits.load(Ordering::Relaxed).min(MOST_WAITS);
@@ -365,12 +384,11 @@ impl SqliteStore {
     /// something: then the next wipe looks again.
     fn note_wiped(&self, compacted: i64) -> Result<Option<&'static str>, StoreError> {
         self.synced_transaction(|connection| {
-            let mut others = connection.prepare_cached(sql::TABLES_OF_OTHERS)?;
-            if others.exists([])? {
-                write_mark(connection)?;
+            if has_tables_of_others(connection)? {
+                run(connection, sql::STRAYED)?;
                 return Ok(Some(
-                    "another program has tables of its own in the file, and what it does not zero may be in their \
-                     pages: drop them, and wipe again",
+                    "another program has tables of its own in the file, sqlite_sequence among them, and what it does \
+                     not zero may be in their pages: drop them, and wipe again",
                 ));
             }
             let noted = connection
@@ -383,6 +401,11 @@ impl SqliteStore {
             }
         })
     }
+}
+
+/// Whoever does not zero what is freed may have taken pages of ours for them as they were.
+fn has_tables_of_others(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.prepare_cached(sql::TABLES_OF_OTHERS)?.exists([])
 }
 
 pub(crate) fn free_pages(connection: &Connection) -> Result<i64, StoreError> {
@@ -456,6 +479,10 @@ fn move_some(connection: &Connection) -> Result<(), StoreError> {
         .map_err(store_error)?;
     if !next.exists([1]).map_err(store_error)? {
         run(connection, old.of(sql::CLEAR)).map_err(store_error)?;
+        // Somebody may have made them anew meanwhile.
+        connection
+            .execute_batch(sql::DROP_STATISTICS)
+            .map_err(store_error)?;
         run(connection, sql::END_MOVE).map_err(store_error)?;
     }
     Ok(())

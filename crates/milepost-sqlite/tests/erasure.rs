@@ -382,6 +382,63 @@ fn a_move_that_was_broken_off_is_taken_up_by_whoever_wipes_next() {
     assert_eq!(tracker.count(&Query::new()).expect("a count").total(), 700);
 }
 
+/// How far wiping is: `erased`, `moving`, `compacted` and `wiped`.
+fn progress(place: &Place) -> [Option<i64>; 4] {
+    let read = "SELECT erased, moving, compacted, wiped FROM wipe_progress";
+    let row = foreign_connection(&place.path()).query_row(read, [], |row| {
+        Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?])
+    });
+    row.expect("a row")
+}
+
+/// Every call wants the newest erasure wiped, and each move that came to an end was followed by the next: what was
+/// erased long ago was never wiped while others went on erasing.
+#[test]
+fn what_was_erased_earlier_is_wiped_though_others_erase_faster_than_moves_come_to_an_end() {
+    let place = Place::new();
+    let config = milepost_sqlite::SqliteConfig {
+        wipe_budget: Duration::ZERO,
+        ..milepost_sqlite::SqliteConfig::new(place.path())
+    };
+    let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
+    let ids = (0..700).map(|n| begin(&tracker, &format!("n{n}")).request_id());
+    let ids = ids.collect::<Vec<_>>();
+    for id in &ids[..60] {
+        let erased = tracker.erase(*id).expect("an erase");
+        assert!(matches!(erased.wipe, Wipe::Pending { .. }), "{erased:?}");
+    }
+    let [erased, _, _, wiped] = progress(&place);
+    assert_eq!(erased, Some(60));
+    assert!(wiped > Some(30), "{:?}", progress(&place));
+}
+
+/// Each began another move of the whole file.
+#[test]
+fn who_was_erased_and_is_not_there_is_covered_by_the_move_that_is_under_way() {
+    let place = Place::new();
+    let config = milepost_sqlite::SqliteConfig {
+        wipe_budget: Duration::ZERO,
+        ..milepost_sqlite::SqliteConfig::new(place.path())
+    };
+    let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
+    let ids = (0..700).map(|n| begin(&tracker, &format!("n{n}")).request_id());
+    let ids = ids.collect::<Vec<_>>();
+    let missing = || tracker.op(uuid::Uuid::from_u128(5).into(), Change::erase());
+    erase(&tracker, &ids[..1]);
+    assert!(tracker.wipe().is_ok());
+    assert_eq!(progress(&place), [Some(1), Some(1), Some(0), Some(0)]);
+    tracker.apply(&[missing()]).expect("a batch");
+    assert_eq!(progress(&place), [Some(2), Some(2), Some(0), Some(0)]);
+    // What is erased now is not.
+    erase(&tracker, &ids[1..2]);
+    tracker.apply(&[missing()]).expect("a batch");
+    assert_eq!(progress(&place), [Some(4), Some(2), Some(0), Some(0)]);
+    wipe_until_done(&tracker);
+    assert_eq!(progress(&place), [Some(4), None, Some(4), Some(4)]);
+    tracker.apply(&[missing()]).expect("a batch");
+    assert_eq!(progress(&place), [Some(5), None, Some(5), Some(4)]);
+}
+
 #[test]
 fn a_wipe_with_nothing_erased_writes_nothing() {
     let place = Place::new();

@@ -9,8 +9,8 @@ use common::{
     Place, begin, busy_process, erase, foreign_connection, found_in, marks, overlap,
     wipe_until_done,
 };
-use milepost_core::{Query, Tracker, Wipe};
-use milepost_sqlite::SqliteStore;
+use milepost_core::{Query, Tracker, Wipe, WipeLevel};
+use milepost_sqlite::{SqliteConfig, SqliteStore};
 
 #[test]
 fn what_analyze_has_copied_is_wiped_too() {
@@ -54,9 +54,9 @@ fn copied_and_dropped(place: &Place) {
 #[test]
 fn what_another_program_left_in_free_pages_is_gone_before_a_wipe_is_done() {
     let place = Place::new();
-    let config = milepost_sqlite::SqliteConfig {
+    let config = SqliteConfig {
         wipe_budget: Duration::ZERO,
-        ..milepost_sqlite::SqliteConfig::new(place.path())
+        ..SqliteConfig::new(place.path())
     };
     let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
     let id = busy_process(&tracker, "mark-copied");
@@ -81,9 +81,9 @@ fn free_pages_that_the_file_keeps_make_a_wipe_limited_and_not_endless() {
     foreign_connection(&place.path())
         .execute_batch("PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE; VACUUM;")
         .expect("it is turned off");
-    let config = milepost_sqlite::SqliteConfig {
+    let config = SqliteConfig {
         wipe_budget: Duration::MAX,
-        ..milepost_sqlite::SqliteConfig::new(place.path())
+        ..SqliteConfig::new(place.path())
     };
     let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
     let id = busy_process(&tracker, "mark-kept");
@@ -109,35 +109,73 @@ fn free_pages_that_the_file_keeps_make_a_wipe_limited_and_not_endless() {
 /// law of mutated files found an erased id in such a page.
 #[test]
 fn tables_of_another_program_make_a_wipe_limited_until_they_are_gone() {
+    for wipe_level in [WipeLevel::Files, WipeLevel::Media] {
+        let place = Place::new();
+        let config = SqliteConfig {
+            wipe_level,
+            wipe_budget: Duration::from_mins(1),
+            ..SqliteConfig::new(place.path())
+        };
+        let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
+        let ids = (0..100).map(|n| busy_process(&tracker, &format!("mark-taken-{n}")));
+        let ids = ids.collect::<Vec<_>>();
+        let theirs = Theirs::new(&place);
+        theirs.each("CREATE TABLE theirs (x)");
+        erase(&tracker, &ids);
+        for _ in 0..2 {
+            assert_limited_by_tables(&tracker);
+        }
+        let some = ids.iter().step_by(5);
+        let marks = some.flat_map(|id| marks(*id, "mark-taken"));
+        let marks = marks.collect::<Vec<_>>();
+        assert!(!found_in(&place, &marks).is_empty(), "nothing was taken");
+        theirs.each("DROP TABLE theirs");
+        wipe_until_done(&tracker);
+        let found = found_in(&place, &marks);
+        assert_eq!(found, Vec::<String>::new(), "{wipe_level:?}");
+    }
+}
+
+/// That of numbers that are never given again cannot be dropped.
+#[test]
+fn a_table_that_sqlite_has_made_for_another_program_is_one_of_its_own() {
     let place = Place::new();
     let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
-    let ids = (0..100).map(|n| busy_process(&tracker, &format!("mark-taken-{n}")));
-    let ids = ids.collect::<Vec<_>>();
-    let foreign = foreign_connection(&place.path());
-    foreign
-        .execute_batch("PRAGMA secure_delete = OFF")
-        .expect("it is off");
-    let theirs = |what: &str| {
-        for number in 0..8 {
-            let change = what.replace("theirs", &format!("theirs_{number}"));
-            foreign.execute_batch(&change).expect("it is done");
-        }
+    let id = begin(&tracker, "a.txt").request_id();
+    let theirs = Theirs::new(&place);
+    theirs.each("CREATE TABLE theirs (x INTEGER PRIMARY KEY AUTOINCREMENT)");
+    theirs.each("DROP TABLE theirs");
+    erase(&tracker, &[id]);
+    assert_limited_by_tables(&tracker);
+}
+
+fn assert_limited_by_tables(tracker: &Tracker) {
+    let wipe = tracker.wipe().expect("a wipe");
+    let Wipe::Limited { remains } = wipe else {
+        panic!("{wipe:?}");
     };
-    theirs("CREATE TABLE theirs (x)");
-    erase(&tracker, &ids);
-    for _ in 0..2 {
-        let wipe = tracker.wipe().expect("a wipe");
-        let Wipe::Limited { remains } = wipe else {
-            panic!("{wipe:?}");
-        };
-        assert!(remains.contains("tables of its own"), "{remains}");
+    assert!(remains.contains("tables of its own"), "{remains}");
+}
+
+/// Another program, which does not zero what it frees, and has eight tables.
+struct Theirs(rusqlite::Connection);
+
+impl Theirs {
+    fn new(place: &Place) -> Self {
+        let foreign = foreign_connection(&place.path());
+        foreign
+            .execute_batch("PRAGMA secure_delete = OFF")
+            .expect("it is off");
+        Theirs(foreign)
     }
-    let marks = ids.iter().flat_map(|id| marks(*id, "mark-taken"));
-    let marks = marks.collect::<Vec<_>>();
-    assert!(!found_in(&place, &marks).is_empty(), "nothing was taken");
-    theirs("DROP TABLE theirs");
-    wipe_until_done(&tracker);
-    assert_eq!(found_in(&place, &marks), Vec::<String>::new());
+
+    /// With the number of each of them.
+    fn each(&self, change: &str) {
+        for number in 0..8 {
+            let change = change.replace("theirs", &format!("theirs_{number}"));
+            self.0.execute_batch(&change).expect("it is done");
+        }
+    }
 }
 
 /// There is always somebody who reads what is not in the file yet, until they pause.
@@ -145,8 +183,8 @@ fn tables_of_another_program_make_a_wipe_limited_until_they_are_gone() {
 fn reads_that_overlap_while_others_write_make_a_wipe_pending_and_their_end_lets_it_be_done() {
     let place = Place::new();
     let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
-    let id = begin(&tracker, "a.txt").request_id();
     let over = AtomicBool::new(false);
+    let mut wipes = Vec::new();
     std::thread::scope(|scope| {
         let readers = scope.spawn(|| overlap(&place.path(), Duration::from_millis(200), &over));
         let writer = scope.spawn(|| {
@@ -154,38 +192,45 @@ fn reads_that_overlap_while_others_write_make_a_wipe_pending_and_their_end_lets_
                 begin(&tracker, "b.txt");
             }
         });
-        // The first of them has to have begun.
-        std::thread::sleep(Duration::from_millis(50));
-        erase(&tracker, &[id]);
-        for _ in 0..3 {
-            let wipe = tracker.wipe().expect("a wipe");
-            assert!(matches!(wipe, Wipe::Pending { .. }), "{wipe:?}");
+        // The first of them may not have begun when the first wipe ends.
+        for _ in 0..5 {
+            erase(&tracker, &[begin(&tracker, "a.txt").request_id()]);
+            wipes.push(tracker.wipe().expect("a wipe"));
         }
         over.store(true, Ordering::Relaxed);
         let read = readers.join().expect("no panic");
         read.expect("they read to the end");
         writer.join().expect("no panic");
     });
+    let is_pending = |wipe: &Wipe| matches!(wipe, Wipe::Pending { .. });
+    assert!(wipes.iter().any(is_pending), "{wipes:?}");
     wipe_until_done(&tracker);
 }
 
 /// Once such a wipe was `Busy`.
 #[test]
 fn whoever_holds_on_to_the_file_makes_a_wipe_pending() {
-    let place = Place::new();
-    let config = milepost_sqlite::SqliteConfig {
-        busy_timeout: Duration::from_millis(50),
-        ..milepost_sqlite::SqliteConfig::new(place.path())
-    };
-    let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
-    let id = begin(&tracker, "a.txt").request_id();
-    erase(&tracker, &[id]);
-    let foreign = foreign_connection(&place.path());
-    foreign
-        .execute_batch("BEGIN IMMEDIATE")
-        .expect("it is held");
-    let wipe = tracker.wipe().expect("a wipe");
-    assert!(matches!(wipe, Wipe::Pending { .. }), "{wipe:?}");
-    foreign.execute_batch("COMMIT").expect("it is let go");
-    wipe_until_done(&tracker);
+    for wipe_level in [WipeLevel::Files, WipeLevel::Media] {
+        let place = Place::new();
+        let config = SqliteConfig {
+            busy_timeout: Duration::from_millis(50),
+            wipe_level,
+            ..SqliteConfig::new(place.path())
+        };
+        let first = Tracker::new(SqliteStore::open_with(config.clone()).expect("it opens"));
+        let id = begin(&first, "a.txt").request_id();
+        // Beside a WAL: perhaps of one that was killed.
+        let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
+        erase(&first, &[id]);
+        let foreign = foreign_connection(&place.path());
+        foreign
+            .execute_batch("BEGIN IMMEDIATE")
+            .expect("it is held");
+        for tracker in [&first, &tracker] {
+            let wipe = tracker.wipe().expect("a wipe");
+            assert!(matches!(wipe, Wipe::Pending { .. }), "{wipe:?}");
+        }
+        foreign.execute_batch("COMMIT").expect("it is let go");
+        wipe_until_done(&tracker);
+    }
 }
