@@ -49,7 +49,7 @@ pub(crate) fn apply(
     if batch.erased {
         note_erasure(connection)?;
     } else if batch.missed {
-        note_stray(connection)?;
+        note_stray(connection).map_err(store_error)?;
     }
     Ok(verdicts)
 }
@@ -288,7 +288,7 @@ pub(crate) fn note_erasure(connection: &Connection) -> Result<(), StoreError> {
 }
 
 /// The same where what is to go can be in the WAL only.
-fn note_stray(connection: &Connection) -> Result<(), StoreError> {
+pub(crate) fn note_stray(connection: &Connection) -> rusqlite::Result<()> {
     media::pass_over_free_pages(connection)?;
-    run(connection, sql::STRAYED).map_err(store_error)
+    run(connection, sql::STRAYED)
 }

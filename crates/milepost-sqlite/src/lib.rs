@@ -124,7 +124,7 @@ pub struct SqliteStore {
     /// Whether the WAL may hold what was written there whole and never synced, by a commit that failed or an OS process
     /// that was killed, and nothing was written since: it may be seen now, or come to light, or be gone after a crash.
     in_doubt: AtomicBool,
-    /// Whether that was an OS process that was killed, and nothing was synced since.
+    /// The same until a wipe has synced it, whoever else has written since, and has noted that there is something to wipe.
     is_unsynced: AtomicBool,
     /// Held by whoever wipes: others of this store wait for it, and leave the file alone.
     wiping: Mutex<()>,
@@ -287,9 +287,7 @@ impl SqliteStore {
         self.at_durability(Durability::Full, |writer, deadline| {
             begin(writer, sql::BEGIN_WRITE, deadline)?;
             let value = work(writer).map_err(store_error)?;
-            self.commit(writer, deadline)?;
-            self.is_unsynced.store(false, Ordering::Relaxed);
-            Ok(value)
+            self.commit(writer, deadline).map(|()| value)
         })
     }
 

@@ -21,7 +21,7 @@ use crate::error::{corrupt, store_error, unavailable};
 use crate::medium;
 use crate::path::beside;
 use crate::pool::{Deadline, begin};
-use crate::wipe::{BREATH, Progress, checkpoint, free_pages};
+use crate::wipe::{BREATH, Progress, checkpoint, free_pages, has_tables_of_others};
 use crate::{SqliteStore, sql};
 
 /// How many pages one transaction overwrites: others write between two of them.
@@ -66,14 +66,11 @@ pub(crate) fn note_opened(
 
 /// Has the next wipe leave the free pages alone if the last has overwritten them: before something is noted that cannot
 /// be in them.
-pub(crate) fn pass_over_free_pages(connection: &Connection) -> Result<(), StoreError> {
-    let pass_over = || {
-        if connection.prepare_cached(sql::HAS_MEDIA)?.exists([])? {
-            run(connection, sql::PASS_OVER)?;
-        }
-        Ok(())
-    };
-    pass_over().map_err(store_error)
+pub(crate) fn pass_over_free_pages(connection: &Connection) -> rusqlite::Result<()> {
+    if connection.prepare_cached(sql::HAS_MEDIA)?.exists([])? {
+        run(connection, sql::PASS_OVER)?;
+    }
+    Ok(())
 }
 
 /// Whether every store that had the file open since it was made gave nothing back.
@@ -223,7 +220,14 @@ pub(crate) fn has_pages_to_overwrite(
     let mut filler = connection
         .prepare_cached(sql::NEWEST_FILLER)
         .map_err(store_error)?;
-    Ok(overwritten(connection)? < compacted || filler.exists([]).map_err(store_error)?)
+    Ok(is_due(connection, compacted)? || filler.exists([]).map_err(store_error)?)
+}
+
+/// Whether they are to be overwritten. Not while another program has tables: their pages may become free after that,
+/// unnoticed, and not zeroed.
+fn is_due(connection: &Connection, compacted: i64) -> Result<bool, StoreError> {
+    let has_others = has_tables_of_others(connection).map_err(store_error)?;
+    Ok(overwritten(connection)? < compacted && !has_others)
 }
 
 /// Up to which erasure the free pages are overwritten.
@@ -243,7 +247,7 @@ pub(crate) fn overwrite_free_pages(
     connection: &Connection,
     compacted: i64,
 ) -> Result<(), StoreError> {
-    if overwritten(connection)? >= compacted {
+    if !is_due(connection, compacted)? {
         return unfill(connection).map(drop);
     }
     match free_pages(connection)? {

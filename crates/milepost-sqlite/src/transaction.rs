@@ -86,6 +86,7 @@ impl SqliteStore {
                 // finds by then that it is not there, and has nothing to write, must not be wrong: it is overwritten.
                 let overwritten = writer.is_autocommit() && schema::write_mark(writer).is_ok();
                 self.in_doubt.store(!overwritten, Ordering::Relaxed);
+                self.is_unsynced.store(true, Ordering::Relaxed);
                 Err(commit_error(error))
             }
         }

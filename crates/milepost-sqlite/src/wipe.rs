@@ -10,7 +10,7 @@
 //!
 //! How far this has come is kept in the file, as counts of erasures: so wipes by any number of OS
 //! processes share their work, one that was killed is taken up again, and one that finds nothing erased
-//! since the last is free.
+//! since the last is free, unless it is the first of a store that came upon a WAL.
 
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, TryLockError};
@@ -20,7 +20,7 @@ use chrono::{DateTime, Utc};
 use milepost_core::{StoreError, StoreErrorKind, Wipe, WipeLevel, limits};
 use rusqlite::{Connection, params};
 
-use crate::batch::note_erasure;
+use crate::batch::{note_erasure, note_stray};
 use crate::checkpoints::{self, Checkpoints, Wal};
 use crate::columns::micros;
 use crate::connection::{run, waiting};
@@ -28,7 +28,6 @@ use crate::error::{Busy, corrupt, store_error};
 use crate::media::{has_pages_to_overwrite, overwrite_free_pages};
 use crate::pool::Deadline;
 use crate::rows::Table;
-use crate::schema::write_mark;
 use crate::{SqliteStore, sql};
 
 /// How many processes one transaction of a purge deletes: others write between two of them. The fewer the longer
@@ -78,7 +77,7 @@ fn pending(reason: &str) -> Wipe {
 pub(crate) struct Progress {
     current: Table,
     erased: i64,
-    /// What `erased` was when the move that is under way began.
+    /// What `erased` was when the move that is under way began, or what it is if no row was erased since.
     moving: Option<i64>,
     pub(crate) compacted: i64,
     wiped: i64,
@@ -111,6 +110,14 @@ impl Progress {
             compacted,
             wiped,
         })
+    }
+}
+
+impl Progress {
+    /// Whether what is compacted is to be wiped before more is: others may erase as fast as moves come to an end. Not
+    /// where that cannot be noted.
+    fn goes_first(&self, has_others: bool) -> bool {
+        self.moving.is_none() && self.compacted > self.wiped && !has_others
     }
 }
 
@@ -153,13 +160,22 @@ impl SqliteStore {
                 return Err(StoreError::new(StoreErrorKind::Unsupported, why));
             }
         };
+        match self.wipe_at(level, overwrites, budget) {
+            Err(error) if error.is_busy() => Ok(pending(IN_THE_WAY)),
+            wiped => wiped,
+        }
+    }
+
+    fn wipe_at(
+        &self,
+        level: WipeLevel,
+        overwrites: bool,
+        budget: Deadline,
+    ) -> Result<Wipe, StoreError> {
         let wiped = if self.is_in_memory() {
             Wipe::Done
         } else {
-            match self.wipe_within(budget, overwrites) {
-                Err(error) if error.is_busy() => pending(IN_THE_WAY),
-                wiped => wiped?,
-            }
+            self.wipe_within(budget, overwrites)?
         };
         if wiped != Wipe::Done {
             return Ok(wiped);
@@ -180,8 +196,9 @@ impl SqliteStore {
     /// or the budget is used up. With `overwrites` nothing is given back to the file system.
     fn wipe_within(&self, budget: Deadline, overwrites: bool) -> Result<Wipe, StoreError> {
         if self.is_unsynced.load(Ordering::Relaxed) {
-            // That all is wiped, for instance.
-            self.synced_transaction(write_mark)?;
+            // That all is wiped, for instance. And a begin may have got no further than the WAL.
+            self.synced_transaction(note_stray)?;
+            self.is_unsynced.store(false, Ordering::Relaxed);
         }
         let progress = self.read_transaction(Progress::read)?;
         let wanted = progress.erased;
@@ -249,9 +266,7 @@ impl SqliteStore {
         if wiped >= wanted {
             return Ok(Step::Done(None));
         }
-        // What is compacted goes before more is: others may erase as fast as moves come to an end.
-        let goes_first = progress.moving.is_none() && compacted > wiped && !has_others;
-        let is_compacted = compacted >= wanted || goes_first;
+        let is_compacted = compacted >= wanted || progress.goes_first(has_others);
         if !is_compacted || self.has_free_pages_to_wipe(compacted, overwrites)? {
             if !self.keep_wal_short(budget)? {
                 return Ok(Step::Waits);
@@ -279,7 +294,7 @@ impl SqliteStore {
         if !is_whole {
             return Ok(Step::Waits);
         }
-        let remains = self.note_wiped(compacted)?;
+        let remains = self.note_wiped(compacted, has_others)?;
         Ok(if compacted >= wanted {
             Step::Done(remains)
         } else {
@@ -381,14 +396,15 @@ impl SqliteStore {
     }
 
     /// In a commit that is synced, and with it all that was written before. Not noted if another program may have left
-    /// something: then the next wipe looks again.
-    fn note_wiped(&self, compacted: i64) -> Result<Option<&'static str>, StoreError> {
+    /// something, because it has tables or `had` some before: then the next wipe looks again.
+    fn note_wiped(&self, compacted: i64, had: bool) -> Result<Option<&'static str>, StoreError> {
         self.synced_transaction(|connection| {
-            if has_tables_of_others(connection)? {
+            if had || has_tables_of_others(connection)? {
                 run(connection, sql::STRAYED)?;
                 return Ok(Some(
                     "another program has tables of its own in the file, sqlite_sequence among them, and what it does \
-                     not zero may be in their pages: drop them, and wipe again",
+                     not zero may be in their pages, or where nothing is given back in free ones: drop them, and wipe \
+                     again",
                 ));
             }
             let noted = connection
@@ -404,7 +420,7 @@ impl SqliteStore {
 }
 
 /// Whoever does not zero what is freed may have taken pages of ours for them as they were.
-fn has_tables_of_others(connection: &Connection) -> rusqlite::Result<bool> {
+pub(crate) fn has_tables_of_others(connection: &Connection) -> rusqlite::Result<bool> {
     connection.prepare_cached(sql::TABLES_OF_OTHERS)?.exists([])
 }
 
@@ -452,7 +468,8 @@ fn purge_some(
 fn move_some(connection: &Connection) -> Result<(), StoreError> {
     let mut progress = Progress::read(connection)?;
     if progress.moving.is_none() {
-        if progress.compacted >= progress.erased {
+        let has_others = has_tables_of_others(connection).map_err(store_error)?;
+        if progress.compacted >= progress.erased || progress.goes_first(has_others) {
             return Ok(());
         }
         connection

@@ -102,6 +102,21 @@ fn nothing_is_left_of_who_was_erased_after_a_begin_whose_outcome_was_unknown() {
     }
 }
 
+/// Whoever knows no id erases by file, or by a query: a store that comes upon a WAL has it wiped once.
+#[test]
+fn nothing_is_left_by_an_os_process_that_was_killed_once_the_next_has_wiped() {
+    let place = Place::new();
+    let killed = open(&place);
+    begin(&killed, "a.pdf");
+    let place = as_after_a_kill(&place);
+    let mark = append_to_wal(&place);
+    let tracker = open(&place);
+    let file = milepost_core::FileId::from(uuid::Uuid::from_u128(5));
+    let erased = tracker.erase_file(file).expect("an erase");
+    assert_eq!((erased.processes, erased.wipe), (0, Wipe::Done));
+    assert_eq!(found_in(&place, &[mark]), Vec::<String>::new());
+}
+
 /// Who is begun in the same batch is there when it ends.
 #[test]
 fn nothing_is_left_of_an_earlier_begin_if_the_same_batch_begins_anew() {
@@ -132,7 +147,11 @@ fn erase_until_done(tracker: &Tracker, id: RequestId) {
 /// Adds to the WAL what nothing refers to. By another OS process: closing the file in this one would drop SQLite's locks.
 fn append_to_wal(place: &Place) -> Vec<u8> {
     let mark = "mark-of-a-killed-one";
-    let append = format!("printf {mark} >> {}-wal", place.path().display());
+    // Far behind what the test itself writes.
+    let append = format!(
+        "(head -c 1000000 /dev/zero; printf {mark}) >> {}-wal",
+        place.path().display()
+    );
     let status = Command::new("sh").args(["-c", &append]).status();
     assert!(status.expect("it runs").success());
     let mark = mark.as_bytes().to_vec();

@@ -136,6 +136,37 @@ fn tables_of_another_program_make_a_wipe_limited_until_they_are_gone() {
     }
 }
 
+/// What they held becomes free, and was not overwritten with what was free before.
+#[test]
+fn tables_of_another_program_that_go_while_a_wipe_waits_leave_nothing() {
+    let place = Place::new();
+    let config = SqliteConfig {
+        wipe_level: WipeLevel::Media,
+        ..SqliteConfig::new(place.path())
+    };
+    let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
+    let ids = (0..100).map(|n| busy_process(&tracker, &format!("mark-taken-{n}")));
+    let ids = ids.collect::<Vec<_>>();
+    let theirs = Theirs::new(&place);
+    theirs.each("CREATE TABLE theirs (x)");
+    erase(&tracker, &ids);
+    let reader = foreign_connection(&place.path());
+    reader
+        .execute_batch("BEGIN; SELECT count(*) FROM wipe_progress")
+        .expect("it reads");
+    for _ in 0..3 {
+        let wipe = tracker.wipe().expect("a wipe");
+        assert!(matches!(wipe, Wipe::Pending { .. }), "{wipe:?}");
+    }
+    theirs.each("DROP TABLE theirs");
+    reader.execute_batch("COMMIT").expect("it ends");
+    wipe_until_done(&tracker);
+    let some = ids.iter().step_by(5);
+    let marks = some.flat_map(|id| marks(*id, "mark-taken"));
+    let found = found_in(&place, &marks.collect::<Vec<_>>());
+    assert_eq!(found, Vec::<String>::new());
+}
+
 /// That of numbers that are never given again cannot be dropped.
 #[test]
 fn a_table_that_sqlite_has_made_for_another_program_is_one_of_its_own() {
