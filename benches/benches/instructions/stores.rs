@@ -1,8 +1,6 @@
 //! Stores that hold some processes, and have done each thing once, on another process, before it is counted: what
 //! is counted is a call with its statements prepared, and not the first one.
 
-use std::sync::Arc;
-
 use milepost::{
     Change, Durability, MemoryStore, Op, OverallStatus, Page, Query, RequestId, SqliteConfig,
     SqliteStore, StatusStore, TrackError, Tracker, Verdict,
