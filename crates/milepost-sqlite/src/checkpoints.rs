@@ -7,7 +7,7 @@
 //! the longer writers stand still for those who read to end.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::config::{Durability, SqliteConfig};
 use crate::connection::{accept, connect, waiting};
 use crate::error::{Busy, store_error};
 use crate::path::TheFile;
-use crate::pool::{Deadline, Pool};
+use crate::pool::{Deadline, Pool, try_lock};
 use crate::{sql, wal_hook};
 
 /// After how many more pages in the WAL a checkpoint is made, after which writers stand still until all of it is in
@@ -110,11 +110,7 @@ impl Checkpoints {
 
     /// Keeps the thread from making one; none while it does.
     pub(crate) fn try_carrying(&self) -> Option<MutexGuard<'_, ()>> {
-        match self.bell.carrying.try_lock() {
-            Ok(carrying) => Some(carrying),
-            Err(TryLockError::Poisoned(carrying)) => Some(carrying.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
+        try_lock(&self.bell.carrying)
     }
 
     /// Until this goes the wipe of this store reads from the beginning of the WAL, and nobody waits for that to end.

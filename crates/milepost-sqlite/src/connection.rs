@@ -121,7 +121,7 @@ mod tests {
         let config = SqliteConfig::new(&path);
         let deadline = Deadline::after(Duration::from_secs(5));
         find_file(&path, &config, deadline).expect("it is made");
-        let writer = open_file(&path, &config, deadline).expect("it opens");
+        let (writer, _) = open_file(&path, &config, deadline).expect("it opens");
         let reader = open_reader(&path, &config, deadline).expect("it opens");
         for connection in [writer, reader] {
             let pragma = |name| {

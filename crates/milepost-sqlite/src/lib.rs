@@ -21,6 +21,7 @@ mod ours;
 mod pages;
 mod path;
 mod pool;
+mod purge;
 mod rows;
 mod schema;
 mod search;
@@ -150,13 +151,11 @@ impl SqliteStore {
             let deadline = Deadline::after(config.busy_timeout);
             open::find_file(&path, &config, deadline)?;
             let file = TheFile::at(path, deadline)?;
-            // Before SQLite takes from it what stands there whole.
-            let has_wal = open::has_wal(file.path());
-            let writer = open::open_file(file.path(), &config, deadline)?;
+            let opened = open::open_file(file.path(), &config, deadline)?;
             file.check()?;
-            Ok((file, writer, has_wal))
+            Ok((file, opened))
         };
-        let (file, writer, has_wal) = open().map_err(|error| name_path(&error, &config.path))?;
+        let (file, (writer, has_wal)) = open().map_err(|error| name_path(&error, &config.path))?;
         // Should the file vanish, then a new one in its place would only hide that.
         let config = SqliteConfig {
             create_if_missing: false,
@@ -239,8 +238,7 @@ impl SqliteStore {
         file.check()?;
         self.writer.take(deadline, || {
             open::find_file(file.path(), &self.config, deadline)?;
-            let has_wal = open::has_wal(file.path());
-            let mut writer = open::open_file(file.path(), &self.config, deadline)?;
+            let (mut writer, has_wal) = open::open_file(file.path(), &self.config, deadline)?;
             self.note_found_wal(has_wal);
             wal_hook::note_pages(&mut writer);
             file.check().map(|()| writer)

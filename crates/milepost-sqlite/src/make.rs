@@ -1,7 +1,5 @@
 //! Making a new file.
 
-#[cfg(unix)]
-use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,7 +15,7 @@ use crate::pool::Deadline;
 use crate::{media, schema};
 
 /// Begins what is added to the name of a file while it is made.
-pub(crate) const TEMPORARY: &str = ".new-";
+const TEMPORARY: &str = ".new-";
 
 /// Makes a new file under a temporary name and links it to its own, so that a crash leaves no half of
 /// one, and nobody's file is overwritten. Readable and writable by its owner only.
@@ -70,22 +68,18 @@ pub(crate) fn make(
 pub(crate) fn remove_temporary_name(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt;
     let file = fs::metadata(path)?;
-    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
-        return Ok(());
-    };
     if file.nlink() == 1 {
         return Ok(());
     }
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        if !is_temporary(&entry.file_name(), name) {
-            continue;
-        }
+    for other in unfinished(path)?
+        .iter()
+        .filter(|other| is_temporary(other, path))
+    {
         // Its maker may be alive, and about to remove it too.
-        let _ = entry.metadata().and_then(|other| {
-            let is_same = (other.dev(), other.ino()) == (file.dev(), file.ino());
+        let _ = fs::symlink_metadata(other).and_then(|found| {
+            let is_same = (found.dev(), found.ino()) == (file.dev(), file.ino());
             if is_same {
-                fs::remove_file(entry.path())
+                fs::remove_file(other)
             } else {
                 Ok(())
             }
@@ -99,17 +93,40 @@ pub(crate) fn remove_temporary_name(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether `other` is a name that the file of this name may have had while it was made.
+/// Whether `other` is a name that the file at `path` may have had while it was made.
 #[cfg(unix)]
-fn is_temporary(other: &OsStr, name: &OsStr) -> bool {
-    let other = other.as_encoded_bytes();
-    let rest = other.strip_prefix(name.as_encoded_bytes());
-    let numbers = rest.and_then(|rest| rest.strip_prefix(TEMPORARY.as_bytes()));
+fn is_temporary(other: &Path, path: &Path) -> bool {
+    let begins = beside(path, TEMPORARY);
+    let other = other.as_os_str().as_encoded_bytes();
+    let numbers = other.strip_prefix(begins.as_os_str().as_encoded_bytes());
     let is_number = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
     numbers.is_some_and(|numbers| {
         let parts = numbers.split(|byte| *byte == b'-').collect::<Vec<_>>();
         parts.len() == 2 && parts.into_iter().all(is_number)
     })
+}
+
+/// New files that were never finished, and what is beside them.
+pub(crate) fn unfinished(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let (Some(directory), Some(name)) = (
+        path.parent(),
+        beside(path, TEMPORARY).file_name().map(ToOwned::to_owned),
+    ) else {
+        return Ok(Vec::new());
+    };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let is_one = entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(name.as_encoded_bytes());
+        if is_one {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// A file that goes when this goes.

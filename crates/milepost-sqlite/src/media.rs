@@ -67,17 +67,21 @@ pub(crate) fn note_opened(
 /// Has the next wipe leave the free pages alone if the last has overwritten them: before something is noted that cannot
 /// be in them.
 pub(crate) fn pass_over_free_pages(connection: &Connection) -> rusqlite::Result<()> {
-    if connection.prepare_cached(sql::HAS_MEDIA)?.exists([])? {
+    if has_media(connection)? {
         run(connection, sql::PASS_OVER)?;
     }
     Ok(())
 }
 
+/// Whether the file has what only wipes of the medium need.
+fn has_media(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.prepare_cached(sql::HAS_MEDIA)?.exists([])
+}
+
 /// Whether every store that had the file open since it was made gave nothing back.
 fn has_kept_blocks(connection: &Connection) -> Result<bool, StoreError> {
     let kept = || {
-        let is_noted = connection.prepare_cached(sql::HAS_MEDIA)?.exists([])?;
-        Ok(is_noted
+        Ok(has_media(connection)?
             && connection
                 .prepare_cached(sql::HAS_KEPT_BLOCKS)?
                 .exists([])?)

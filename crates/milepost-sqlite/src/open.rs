@@ -37,17 +37,19 @@ pub(crate) fn find_file(
     }
 }
 
-/// Opens what was found, for writing.
+/// Opens what was found, for writing; says whether a WAL with content stood beside it.
 pub(crate) fn open_file(
     path: &Path,
     config: &SqliteConfig,
     deadline: Deadline,
-) -> Result<Connection, StoreError> {
+) -> Result<(Connection, bool), StoreError> {
+    // Before SQLite takes from it what stands there whole.
+    let has_wal = has_content(path, "-wal");
     let connection = connect(path, config, deadline)?;
     schema::upgrade(&connection, deadline)?;
     media::note_opened(&connection, config, deadline)?;
     accept(&connection, config)?;
-    Ok(connection)
+    Ok((connection, has_wal))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -75,11 +77,7 @@ impl AtPath {
     }
 }
 
-/// Whether a WAL with content stands beside a file.
-pub(crate) fn has_wal(path: &Path) -> bool {
-    has_content(path, "-wal")
-}
-
+/// Whether something stands beside a file.
 fn has_content(path: &Path, suffix: &str) -> bool {
     fs::metadata(beside(path, suffix)).is_ok_and(|file| file.len() > 0)
 }
@@ -88,9 +86,9 @@ fn has_content(path: &Path, suffix: &str) -> bool {
 /// half of them.
 fn check_nothing_is_left_over(path: &Path, at_path: AtPath) -> Result<(), StoreError> {
     let left_over = match at_path {
-        AtPath::Nothing => has_wal(path) || has_content(path, "-journal"),
+        AtPath::Nothing => has_content(path, "-wal") || has_content(path, "-journal"),
         // A journal beside an empty file is of somebody who is filling it, or SQLite removes it.
-        AtPath::EmptyFile => has_wal(path),
+        AtPath::EmptyFile => has_content(path, "-wal"),
         AtPath::Content => false,
     };
     // Looked at again: somebody else may have made the file meanwhile, and what is beside it is theirs.

@@ -1,7 +1,7 @@
-//! Connections, each lent to one caller at a time, and deadlines.
+//! Connections, each lent to one caller at a time, turns, and deadlines.
 
 use std::ops::Deref;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use milepost_core::{StoreError, StoreErrorKind};
@@ -68,6 +68,15 @@ impl Deadline {
                 outcome => return outcome,
             }
         }
+    }
+}
+
+/// The turn that a lock gives; none while somebody else has it.
+pub(crate) fn try_lock(turn: &Mutex<()>) -> Option<MutexGuard<'_, ()>> {
+    match turn.try_lock() {
+        Ok(turn) => Some(turn),
+        Err(TryLockError::Poisoned(turn)) => Some(turn.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
     }
 }
 

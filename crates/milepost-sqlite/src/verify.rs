@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use milepost_core::{StoreError, StoreErrorKind};
 
 use crate::error::{refuse, unavailable};
-use crate::make::TEMPORARY;
+use crate::make::unfinished;
 use crate::mark::{Encoding, Mark};
 use crate::open_files::ReadFile;
 use crate::pages::{PagePart, Pages};
@@ -273,27 +273,4 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
         }
     }
     Ok(there)
-}
-
-/// New files that were never finished, and what is beside them.
-fn unfinished(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let (Some(directory), Some(name)) = (
-        path.parent(),
-        beside(path, TEMPORARY).file_name().map(ToOwned::to_owned),
-    ) else {
-        return Ok(Vec::new());
-    };
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let is_one = entry
-            .file_name()
-            .as_encoded_bytes()
-            .starts_with(name.as_encoded_bytes());
-        if is_one {
-            found.push(entry.path());
-        }
-    }
-    found.sort();
-    Ok(found)
 }

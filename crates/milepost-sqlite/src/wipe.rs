@@ -1,4 +1,4 @@
-//! Purging, and wiping: how bytes that were erased leave the files.
+//! Wiping: how bytes that were erased leave the files.
 //!
 //! `secure_delete` overwrites what is deleted, but a page that was split keeps copies of rows in the gap
 //! between its cell pointers and its cells, where no deletion finds them. So a wipe moves every row to the
@@ -13,27 +13,20 @@
 //! since the last is free, unless it is the first of a store that came upon a WAL.
 
 use std::sync::atomic::Ordering;
-use std::sync::{MutexGuard, TryLockError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use milepost_core::{StoreError, StoreErrorKind, Wipe, WipeLevel, limits};
-use rusqlite::{Connection, params};
+use milepost_core::{StoreError, StoreErrorKind, Wipe, WipeLevel};
+use rusqlite::Connection;
 
-use crate::batch::{note_erasure, note_stray};
+use crate::batch::note_stray;
 use crate::checkpoints::{self, Checkpoints, Wal};
-use crate::columns::micros;
 use crate::connection::{run, waiting};
 use crate::error::{Busy, corrupt, store_error};
 use crate::media::{has_pages_to_overwrite, overwrite_free_pages};
-use crate::pool::Deadline;
+use crate::pool::{Deadline, try_lock};
 use crate::rows::Table;
 use crate::{SqliteStore, sql};
 
-/// How many processes one transaction of a purge deletes: others write between two of them. The fewer the longer
-/// others wait, or who has an op to write every millisecond falls behind by as much with each transaction.
-const PURGED_AT_ONCE: usize = 500;
-const PURGED_BESIDE_OTHERS: usize = 50;
 /// How many rows, and bytes of records, one transaction of a wipe moves.
 const MOVED_AT_ONCE: i64 = 200;
 const MOVED_BYTES: i64 = 1024 * 1024;
@@ -111,9 +104,7 @@ impl Progress {
             wiped,
         })
     }
-}
 
-impl Progress {
     /// Whether what is compacted is to be wiped before more is: others may erase as fast as moves come to an end. Not
     /// where that cannot be noted.
     fn goes_first(&self, has_others: bool) -> bool {
@@ -122,33 +113,6 @@ impl Progress {
 }
 
 impl SqliteStore {
-    pub(crate) fn purge_expired(
-        &self,
-        expired_by: DateTime<Utc>,
-        limit: usize,
-    ) -> Result<usize, StoreError> {
-        limits::check_purge(limit)?;
-        let mut purged = 0;
-        let mut at_once = PURGED_AT_ONCE;
-        while purged < limit {
-            let some = at_once.min(limit - purged);
-            let (count, others_wait) = self.write_transaction(|connection| {
-                let count = purge_some(connection, expired_by, some)?;
-                Ok((count, self.writer.is_waited_for()))
-            })?;
-            purged += count;
-            if count < some {
-                break;
-            }
-            at_once = if others_wait {
-                (at_once / 2).max(PURGED_BESIDE_OTHERS)
-            } else {
-                (at_once * 2).min(PURGED_AT_ONCE)
-            };
-        }
-        Ok(purged)
-    }
-
     pub(crate) fn wipe_files(&self, level: WipeLevel) -> Result<Wipe, StoreError> {
         self.check_process()?;
         let budget = Deadline::after(self.config().wipe_budget);
@@ -208,7 +172,7 @@ impl SqliteStore {
         let mut turn = None;
         loop {
             // One at a time, or each would have the others stand.
-            turn = turn.or_else(|| self.try_wiping());
+            turn = turn.or_else(|| try_lock(&self.wiping));
             let step = match turn {
                 Some(_) => self.wipe_step(wanted, budget, overwrites),
                 None => self.watch_another(wanted),
@@ -230,15 +194,6 @@ impl SqliteStore {
             if budget.has_passed() {
                 return Ok(pending(reason));
             }
-        }
-    }
-
-    /// The turn to wipe; none while somebody else of this store has it.
-    fn try_wiping(&self) -> Option<MutexGuard<'_, ()>> {
-        match self.wiping.try_lock() {
-            Ok(turn) => Some(turn),
-            Err(TryLockError::Poisoned(turn)) => Some(turn.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
         }
     }
 
@@ -443,27 +398,6 @@ pub(crate) fn checkpoint(connection: &Connection, how: &str) -> Result<Wal, Stor
     }
 }
 
-fn purge_some(
-    connection: &Connection,
-    expired_by: DateTime<Utc>,
-    limit: usize,
-) -> Result<usize, StoreError> {
-    let mut purged = 0;
-    for table in Table::BOTH {
-        let mut statement = connection
-            .prepare_cached(table.of(sql::PURGE))
-            .map_err(store_error)?;
-        let left = i64::try_from(limit - purged).unwrap_or(i64::MAX);
-        purged += statement
-            .execute(params![micros(expired_by), left])
-            .map_err(store_error)?;
-    }
-    if purged > 0 {
-        note_erasure(connection)?;
-    }
-    Ok(purged)
-}
-
 /// One step of a move, begun if none is under way and something was erased since the last.
 fn move_some(connection: &Connection) -> Result<(), StoreError> {
     let mut progress = Progress::read(connection)?;
@@ -472,9 +406,6 @@ fn move_some(connection: &Connection) -> Result<(), StoreError> {
         if progress.compacted >= progress.erased || progress.goes_first(has_others) {
             return Ok(());
         }
-        connection
-            .execute_batch(sql::DROP_STATISTICS)
-            .map_err(store_error)?;
         run(connection, sql::BEGIN_MOVE).map_err(store_error)?;
         progress.current = progress.current.other();
     }
@@ -496,7 +427,7 @@ fn move_some(connection: &Connection) -> Result<(), StoreError> {
         .map_err(store_error)?;
     if !next.exists([1]).map_err(store_error)? {
         run(connection, old.of(sql::CLEAR)).map_err(store_error)?;
-        // Somebody may have made them anew meanwhile.
+        // With all that anybody has put into them meanwhile.
         connection
             .execute_batch(sql::DROP_STATISTICS)
             .map_err(store_error)?;

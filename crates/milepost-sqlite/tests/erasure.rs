@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::{
-    Place, begin, busy_process, contains, erase, foreign_connection, found_in, marks, pipeline,
-    root_page, wipe_until_done,
+    Place, begin, begin_many, busy_process, contains, erase, foreign_connection, found_in, marks,
+    one_step_a_wipe, pipeline, root_page, wipe_until_done,
 };
 use milepost_core::{
     Change, Failure, NewProcess, Op, OverallStatus, Progress, Query, Tracker, Update, Wipe,
@@ -326,16 +326,9 @@ fn a_wipe_comes_to_an_end_while_others_write() {
 #[test]
 fn a_move_that_was_broken_off_is_taken_up_by_whoever_wipes_next() {
     let place = Place::new();
-    let config = milepost_sqlite::SqliteConfig {
-        // One step of the move, and no more.
-        wipe_budget: Duration::ZERO,
-        ..milepost_sqlite::SqliteConfig::new(place.path())
-    };
-    let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
+    let tracker = one_step_a_wipe(&place);
     let id = busy_process(&tracker, "mark-half");
-    let others = (0..700)
-        .map(|n| begin(&tracker, &format!("n{n}")).request_id())
-        .collect::<Vec<_>>();
+    let others = begin_many(&tracker, 700);
     let erased = tracker.erase(id).expect("an erase");
     assert!(matches!(erased.wipe, Wipe::Pending { .. }), "{erased:?}");
     // Rows lie in both tables now, and nobody can tell.
@@ -396,13 +389,8 @@ fn progress(place: &Place) -> [Option<i64>; 4] {
 #[test]
 fn what_was_erased_earlier_is_wiped_though_others_erase_faster_than_moves_come_to_an_end() {
     let place = Place::new();
-    let config = milepost_sqlite::SqliteConfig {
-        wipe_budget: Duration::ZERO,
-        ..milepost_sqlite::SqliteConfig::new(place.path())
-    };
-    let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
-    let ids = (0..700).map(|n| begin(&tracker, &format!("n{n}")).request_id());
-    let ids = ids.collect::<Vec<_>>();
+    let tracker = one_step_a_wipe(&place);
+    let ids = begin_many(&tracker, 700);
     for id in &ids[..60] {
         let erased = tracker.erase(*id).expect("an erase");
         assert!(matches!(erased.wipe, Wipe::Pending { .. }), "{erased:?}");
@@ -416,13 +404,8 @@ fn what_was_erased_earlier_is_wiped_though_others_erase_faster_than_moves_come_t
 #[test]
 fn who_was_erased_and_is_not_there_is_covered_by_the_move_that_is_under_way() {
     let place = Place::new();
-    let config = milepost_sqlite::SqliteConfig {
-        wipe_budget: Duration::ZERO,
-        ..milepost_sqlite::SqliteConfig::new(place.path())
-    };
-    let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
-    let ids = (0..700).map(|n| begin(&tracker, &format!("n{n}")).request_id());
-    let ids = ids.collect::<Vec<_>>();
+    let tracker = one_step_a_wipe(&place);
+    let ids = begin_many(&tracker, 700);
     let missing = || tracker.op(uuid::Uuid::from_u128(5).into(), Change::erase());
     erase(&tracker, &ids[..1]);
     assert!(tracker.wipe().is_ok());

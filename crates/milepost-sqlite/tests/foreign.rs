@@ -3,11 +3,11 @@
 mod common;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{
-    Place, begin, busy_process, erase, foreign_connection, found_in, marks, overlap,
-    wipe_until_done,
+    Place, begin, begin_many, busy_process, erase, foreign_connection, found_in, marks,
+    one_step_a_wipe, overlap, wipe_until_done,
 };
 use milepost_core::{Query, Tracker, Wipe, WipeLevel};
 use milepost_sqlite::{SqliteConfig, SqliteStore};
@@ -54,15 +54,9 @@ fn copied_and_dropped(place: &Place) {
 #[test]
 fn what_another_program_left_in_free_pages_is_gone_before_a_wipe_is_done() {
     let place = Place::new();
-    let config = SqliteConfig {
-        wipe_budget: Duration::ZERO,
-        ..SqliteConfig::new(place.path())
-    };
-    let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
+    let tracker = one_step_a_wipe(&place);
     let id = busy_process(&tracker, "mark-copied");
-    for n in 0..1000 {
-        begin(&tracker, &format!("neighbour-{n}"));
-    }
+    begin_many(&tracker, 1000);
     copied_and_dropped(&place);
     tracker.erase(id).expect("an erase");
     wipe_until_done(&tracker);
@@ -111,23 +105,10 @@ fn free_pages_that_the_file_keeps_make_a_wipe_limited_and_not_endless() {
 fn tables_of_another_program_make_a_wipe_limited_until_they_are_gone() {
     for wipe_level in [WipeLevel::Files, WipeLevel::Media] {
         let place = Place::new();
-        let config = SqliteConfig {
-            wipe_level,
-            wipe_budget: Duration::from_mins(1),
-            ..SqliteConfig::new(place.path())
-        };
-        let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
-        let ids = (0..100).map(|n| busy_process(&tracker, &format!("mark-taken-{n}")));
-        let ids = ids.collect::<Vec<_>>();
-        let theirs = Theirs::new(&place);
-        theirs.each("CREATE TABLE theirs (x)");
-        erase(&tracker, &ids);
+        let (tracker, theirs, marks) = erased_beside_their_tables(&place, wipe_level);
         for _ in 0..2 {
             assert_limited_by_tables(&tracker);
         }
-        let some = ids.iter().step_by(5);
-        let marks = some.flat_map(|id| marks(*id, "mark-taken"));
-        let marks = marks.collect::<Vec<_>>();
         assert!(!found_in(&place, &marks).is_empty(), "nothing was taken");
         theirs.each("DROP TABLE theirs");
         wipe_until_done(&tracker);
@@ -140,16 +121,7 @@ fn tables_of_another_program_make_a_wipe_limited_until_they_are_gone() {
 #[test]
 fn tables_of_another_program_that_go_while_a_wipe_waits_leave_nothing() {
     let place = Place::new();
-    let config = SqliteConfig {
-        wipe_level: WipeLevel::Media,
-        ..SqliteConfig::new(place.path())
-    };
-    let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
-    let ids = (0..100).map(|n| busy_process(&tracker, &format!("mark-taken-{n}")));
-    let ids = ids.collect::<Vec<_>>();
-    let theirs = Theirs::new(&place);
-    theirs.each("CREATE TABLE theirs (x)");
-    erase(&tracker, &ids);
+    let (tracker, theirs, marks) = erased_beside_their_tables(&place, WipeLevel::Media);
     let reader = foreign_connection(&place.path());
     reader
         .execute_batch("BEGIN; SELECT count(*) FROM wipe_progress")
@@ -161,10 +133,27 @@ fn tables_of_another_program_that_go_while_a_wipe_waits_leave_nothing() {
     theirs.each("DROP TABLE theirs");
     reader.execute_batch("COMMIT").expect("it ends");
     wipe_until_done(&tracker);
+    assert_eq!(found_in(&place, &marks), Vec::<String>::new());
+}
+
+/// Processes that were erased, and not wiped, after another program has made tables; and the marks of some of them.
+fn erased_beside_their_tables(
+    place: &Place,
+    wipe_level: WipeLevel,
+) -> (Tracker, Theirs, Vec<Vec<u8>>) {
+    let config = SqliteConfig {
+        wipe_level,
+        ..SqliteConfig::new(place.path())
+    };
+    let tracker = Tracker::new(SqliteStore::open_with(config).expect("it opens"));
+    let ids = (0..100).map(|n| busy_process(&tracker, &format!("mark-taken-{n}")));
+    let ids = ids.collect::<Vec<_>>();
+    let theirs = Theirs::new(place);
+    theirs.each("CREATE TABLE theirs (x)");
+    erase(&tracker, &ids);
     let some = ids.iter().step_by(5);
     let marks = some.flat_map(|id| marks(*id, "mark-taken"));
-    let found = found_in(&place, &marks.collect::<Vec<_>>());
-    assert_eq!(found, Vec::<String>::new());
+    (tracker, theirs, marks.collect())
 }
 
 /// That of numbers that are never given again cannot be dropped.
@@ -181,9 +170,13 @@ fn a_table_that_sqlite_has_made_for_another_program_is_one_of_its_own() {
 }
 
 fn assert_limited_by_tables(tracker: &Tracker) {
-    let wipe = tracker.wipe().expect("a wipe");
-    let Wipe::Limited { remains } = wipe else {
-        panic!("{wipe:?}");
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let remains = loop {
+        match tracker.wipe().expect("a wipe answers") {
+            Wipe::Limited { remains } => break remains,
+            wipe @ Wipe::Pending { .. } if Instant::now() < deadline => drop(wipe),
+            wipe => panic!("{wipe:?}"),
+        }
     };
     assert!(remains.contains("tables of its own"), "{remains}");
 }

@@ -5,12 +5,12 @@ mod common;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use common::{Place, begin, foreign_connection, pipeline};
+use common::{Place, begin, foreign_connection, one_step_a_wipe, pipeline};
 use milepost_core::{
     Change, Counts, Filter, Listing, ManualClock, NewProcess, Order, OverallStatus, Pipeline,
     Query, RequestId, StatusStore, Term, Tracker, Wipe,
 };
-use milepost_sqlite::{SqliteConfig, SqliteStore};
+use milepost_sqlite::SqliteStore;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -206,11 +206,7 @@ fn rows_keep_their_leases_while_a_wipe_moves_them_and_after() {
     }
     assorted(&tracker);
     let erased = begin(&tracker, "erased").request_id();
-    let store = SqliteStore::open_with(SqliteConfig {
-        wipe_budget: Duration::ZERO,
-        ..SqliteConfig::new(place.path())
-    });
-    let wiper = Tracker::new(store.expect("it opens again"));
+    let wiper = one_step_a_wipe(&place);
     let store = SqliteStore::open(place.path()).expect("it opens again");
     let now = noon() + TimeDelta::seconds(40);
     clock.set(now);

@@ -13,6 +13,7 @@ use milepost_core::{
     Change, Failure, NewProcess, Pipeline, ProcessHandle, Progress, RequestId, StoreError, Tracker,
     Update, Wipe,
 };
+use milepost_sqlite::{SqliteConfig, SqliteStore};
 use uuid::Uuid;
 
 /// A directory of the test's own, and the path of a database in it.
@@ -56,6 +57,21 @@ pub(crate) fn pipeline() -> Pipeline {
 pub(crate) fn begin(tracker: &Tracker, file_name: &str) -> ProcessHandle {
     let new = NewProcess::new(&pipeline()).file_name(file_name);
     tracker.begin(new).expect("it begins")
+}
+
+/// As many, each with a file of its own.
+pub(crate) fn begin_many(tracker: &Tracker, count: usize) -> Vec<RequestId> {
+    let ids = (0..count).map(|n| begin(tracker, &format!("n{n}")).request_id());
+    ids.collect()
+}
+
+/// A tracker of which each wipe makes one step, and no more.
+pub(crate) fn one_step_a_wipe(place: &Place) -> Tracker {
+    let store = SqliteStore::open_with(SqliteConfig {
+        wipe_budget: Duration::ZERO,
+        ..SqliteConfig::new(place.path())
+    });
+    Tracker::new(store.expect("it opens"))
 }
 
 /// Begins a process with the mark in every field that has one, and lets its record grow step by step.
