@@ -83,3 +83,18 @@ impl<S: StatusStore + fmt::Debug> Bend for Hasty<S> {
         self.0.purge(later.unwrap_or(expired_by), limit)
     }
 }
+
+/// A store that wipes in another way.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "it is only a way to call it")]
+pub struct Wipes<S>(pub S, pub fn(&S, WipeLevel) -> Result<Wipe, StoreError>);
+
+impl<S: StatusStore + fmt::Debug> Bend for Wipes<S> {
+    fn store(&self) -> &dyn StatusStore {
+        &self.0
+    }
+
+    fn wipe(&self, level: WipeLevel) -> Result<Wipe, StoreError> {
+        (self.1)(&self.0, level)
+    }
+}

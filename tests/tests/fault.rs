@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use milepost::{
     Op, SqliteStore, StatusStore, StoreError, StoreErrorKind, Verdict, Wipe, WipeLevel,
 };
-use milepost_tests::bent::{Bend, Bent};
+use milepost_tests::bent::{Bend, Bent, Wipes};
 use milepost_tests::law::{briefly, broken, broken_if_tried};
 use milepost_tests::laws::fault;
 
@@ -167,23 +167,13 @@ fn an_outcome_that_is_always_unknown_breaks_the_law() {
 /// A wipe that takes bytes that are gone from the files for bytes that are gone from the disk.
 #[test]
 fn a_wipe_that_is_done_though_it_was_not_synced_breaks_the_law() {
-    #[derive(Debug)]
-    struct Wipes(SqliteStore);
-
-    impl Bend for Wipes {
-        fn store(&self) -> &dyn StatusStore {
-            &self.0
-        }
-
-        fn wipe(&self, level: WipeLevel) -> Result<Wipe, StoreError> {
-            match self.0.wipe(level) {
-                Err(error) if error.kind() == StoreErrorKind::OutcomeUnknown => Ok(Wipe::Done),
-                answer => answer,
-            }
+    fn wipe(store: &SqliteStore, level: WipeLevel) -> Result<Wipe, StoreError> {
+        match store.wipe(level) {
+            Err(error) if error.kind() == StoreErrorKind::OutcomeUnknown => Ok(Wipe::Done),
+            answer => answer,
         }
     }
-
-    let how = broken_by(|store| Arc::new(Bent(Wipes(store))));
+    let how = broken_by(|store| Arc::new(Bent(Wipes(store, wipe))));
     let is_seen = how.contains("nothing was synced") || how.contains("wiped, and yet");
     assert!(is_seen, "{how}");
 }

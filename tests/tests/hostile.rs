@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use chrono::{DateTime, Utc};
 use milepost::{
     Change, ChangeKind, Found, Listing, MemoryStore, Op, Process, RequestId, SqliteConfig,
-    SqliteStore, StatusStore, StoreError, StoreErrorKind, Term, Update, Verdict, Wipe, WipeLevel,
+    SqliteStore, StatusStore, StoreError, StoreErrorKind, Term, Update, Verdict, Wipe,
 };
-use milepost_tests::bent::{Bend, Bent};
-use milepost_tests::law::{Broken, briefly, broken};
+use milepost_tests::bent::{Bend, Bent, Wipes};
+use milepost_tests::law::{Broken, Done, briefly, broken};
 use milepost_tests::laws::hostile::decoders::{self, Codec, DECODERS, TARGETS, Target};
 use milepost_tests::laws::hostile::{clocks, corpus, lawful, lives, mutants, names, texts};
 
@@ -342,27 +342,34 @@ impl Bend for Wrong {
 
 #[test]
 fn a_store_that_yields_another_process_forgets_or_rewrites_one_is_found() {
-    fn any_process(config: SqliteConfig) -> Result<Arc<dyn StatusStore>, StoreError> {
-        let store = SqliteStore::open_with(config)?;
-        Ok(Wrong::over(store, Fault::AnyProcess))
-    }
-    fn forgets(config: SqliteConfig) -> Result<Arc<dyn StatusStore>, StoreError> {
-        let store = SqliteStore::open_with(config)?;
-        Ok(Wrong::over(store, Fault::Forgets))
-    }
-    fn rewrites(config: SqliteConfig) -> Result<Arc<dyn StatusStore>, StoreError> {
-        let store = SqliteStore::open_with(config)?;
-        Ok(Wrong::over(store, Fault::Rewrites))
+    fn wrong(config: SqliteConfig, fault: Fault) -> Result<Arc<dyn StatusStore>, StoreError> {
+        Ok(Wrong::over(SqliteStore::open_with(config)?, fault))
     }
     let found: [(mutants::Opener, &str); 3] = [
-        (any_process, "was asked for"),
-        (forgets, "was acknowledged"),
-        (rewrites, "silently overwritten"),
+        (|config| wrong(config, Fault::AnyProcess), "was asked for"),
+        (|config| wrong(config, Fault::Forgets), "was acknowledged"),
+        (
+            |config| wrong(config, Fault::Rewrites),
+            "silently overwritten",
+        ),
     ];
     for (opener, expected) in found {
         let how = broken(200, |shard| mutants::try_and_judge(shard, opener));
         assert!(how.contains(expected), "{how}");
     }
+}
+
+/// No call ends with such a panic.
+#[test]
+fn a_thread_of_a_store_that_panics_is_found() {
+    let how = broken(1, |_| {
+        let name = "milepost-checkpoints".to_owned();
+        let thread = std::thread::Builder::new().name(name);
+        let ended = thread.spawn(|| panic!("it cannot go on"))?.join();
+        assert!(ended.is_err());
+        Ok(Done::Tried(1))
+    });
+    assert!(how.contains("milepost-checkpoints panicked"), "{how}");
 }
 
 #[test]
@@ -378,21 +385,9 @@ fn an_opener_that_refuses_everything_is_found() {
 /// A wipe that says so and does nothing.
 #[test]
 fn a_wipe_that_is_done_at_once_is_found_in_files_too() {
-    #[derive(Debug)]
-    struct Wipes(SqliteStore);
-
-    impl Bend for Wipes {
-        fn store(&self) -> &dyn StatusStore {
-            &self.0
-        }
-
-        fn wipe(&self, _: WipeLevel) -> Result<Wipe, StoreError> {
-            Ok(Wipe::Done)
-        }
-    }
-
     fn wipes(config: SqliteConfig) -> Result<Arc<dyn StatusStore>, StoreError> {
-        Ok(Arc::new(Bent(Wipes(SqliteStore::open_with(config)?))))
+        let store = SqliteStore::open_with(config)?;
+        Ok(Arc::new(Bent(Wipes(store, |_, _| Ok(Wipe::Done)))))
     }
     let how = broken(200, |shard| mutants::try_and_judge(shard, wipes));
     assert!(how.contains("a wipe was done, and left"), "{how}");
@@ -421,14 +416,17 @@ fn an_opener_that_takes_names_for_uris_is_found() {
     assert!(how.contains("a link"), "{how}");
 }
 
+/// The law of texts removes a file.
+fn with_a_file(path: &Path, fault: Fault) -> Result<Arc<dyn StatusStore>, Broken> {
+    fs::write(path, "")?;
+    Ok(Wrong::over(MemoryStore::new(), fault))
+}
+
 #[test]
 fn a_filter_that_uses_like_is_found() {
-    fn like(path: &Path) -> Result<Arc<dyn StatusStore>, Broken> {
-        // The law removes a file.
-        fs::write(path, "")?;
-        Ok(Wrong::over(MemoryStore::new(), Fault::Like))
-    }
-    let how = broken(200, |shard| texts::try_all(shard, like));
+    let how = broken(200, |shard| {
+        texts::try_all(shard, |path| with_a_file(path, Fault::Like))
+    });
     assert!(how.contains("query"), "{how}");
 }
 
@@ -451,12 +449,9 @@ fn a_store_that_judges_leases_by_the_newest_time_or_lists_by_changes_is_found() 
 
 #[test]
 fn a_store_that_answers_another_text_that_looks_alike_is_found() {
-    fn normalizes(path: &Path) -> Result<Arc<dyn StatusStore>, Broken> {
-        // The law removes a file.
-        fs::write(path, "")?;
-        Ok(Wrong::over(MemoryStore::new(), Fault::Normalizes))
-    }
-    let how = broken(500, |shard| texts::try_all(shard, normalizes));
+    let how = broken(500, |shard| {
+        texts::try_all(shard, |path| with_a_file(path, Fault::Normalizes))
+    });
     assert!(how.contains("e\\u{301}"), "{how}");
 }
 
