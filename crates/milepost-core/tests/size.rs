@@ -2,8 +2,11 @@
 
 mod common;
 
+use std::time::Duration;
+
 use milepost_core::{
-    Change, Failure, NewProcess, Op, Pipeline, Process, Progress, Rejection, Update, limits,
+    Change, Failure, NewProcess, Op, Pipeline, Process, Progress, ReapPolicy, Rejection, Update,
+    limits,
 };
 
 use common::{Slot, at, chain, creation, id, new};
@@ -41,20 +44,21 @@ fn a_process_that_begins_too_large_is_refused_with_both_sizes() {
     assert!(slot.0.is_none());
 }
 
-/// Finds the last tag value length that is still accepted: the records next to the limit.
-#[test]
-fn what_is_accepted_at_the_limit_is_encoded_within_it() {
-    let begin = |last: usize| {
-        let mut tags = tags(61, 4096);
-        tags.push(("last".to_owned(), "v".repeat(last)));
-        let mut slot = Slot(None);
-        slot.apply(&creation(tagged(new(&chain(1)), &tags), at(0)))
-            .map(|_| slot)
-    };
+/// Begins a process of about 256 KiB, with a last tag value of this length.
+fn begin_large(pipeline: &Pipeline, last: usize) -> Result<Slot, Rejection> {
+    let mut tags = tags(61, 4096);
+    tags.push(("last".to_owned(), "v".repeat(last)));
+    let mut slot = Slot(None);
+    slot.apply(&creation(tagged(new(pipeline), &tags), at(0)))
+        .map(|_| slot)
+}
+
+/// The last tag value length that is still accepted: the records next to the limit.
+fn edge(pipeline: &Pipeline) -> usize {
     let (mut edge, mut over) = (0, 4096);
     while over - edge > 1 {
         let middle = usize::midpoint(edge, over);
-        if begin(middle).is_ok() {
+        if begin_large(pipeline, middle).is_ok() {
             edge = middle;
         } else {
             over = middle;
@@ -64,10 +68,16 @@ fn what_is_accepted_at_the_limit_is_encoded_within_it() {
         (1..4095).contains(&edge),
         "the limit lies within reach: {edge}"
     );
-    let slot = begin(edge).expect("it fits");
+    edge
+}
+
+#[test]
+fn what_is_accepted_at_the_limit_is_encoded_within_it() {
+    let edge = edge(&chain(1));
+    let slot = begin_large(&chain(1), edge).expect("it fits");
     assert!(encoded(slot.process()) <= limits::RECORD_BYTES);
     assert!(
-        matches!(begin(edge + 1), Err(Rejection::TooLarge { bytes, .. }) if bytes == limits::RECORD_BYTES + 1)
+        matches!(begin_large(&chain(1), edge + 1), Err(Rejection::TooLarge { bytes, .. }) if bytes == limits::RECORD_BYTES + 1)
     );
     // It can still live its life: no op without text is refused.
     let mut slot = slot;
@@ -75,6 +85,39 @@ fn what_is_accepted_at_the_limit_is_encoded_within_it() {
         .must(2, Change::progress(1, Progress::of(1, u64::MAX)))
         .must(3, Change::complete(1));
     assert!(encoded(slot.process()) <= limits::RECORD_BYTES);
+}
+
+/// A claim counts with its worker's name and with the room for what is said of all that run when it runs out, a wish
+/// with its reason.
+#[test]
+fn a_claim_or_a_wish_that_does_not_fit_is_refused_with_what_it_counts() {
+    let failure = ReapPolicy::LEASE_EXPIRED.len() + 32;
+    for (pipeline, at_once) in [(chain(3), 1), (chain(3).parallel(), 3)] {
+        let edge = edge(&pipeline);
+        let begin = |room: usize| begin_large(&pipeline, edge - room).expect("it fits");
+        let minute = Duration::from_mins(1);
+        let claim = 80 + "worker".len() + at_once * (failure + "worker".len());
+        let over = |refused| {
+            let Rejection::TooLarge { bytes, .. } = refused else {
+                panic!("{refused} is none of size");
+            };
+            bytes - limits::RECORD_BYTES
+        };
+        assert_eq!(
+            over(begin(0).refused(1, Change::claim("worker", minute, 1))),
+            claim
+        );
+        let mut slot = begin(claim);
+        slot.must(1, Change::claim("worker", minute, 1));
+        let wish = 16 + "reason".len();
+        assert_eq!(
+            over(slot.refused(2, Change::request_cancel("reason"))),
+            wish
+        );
+        let mut slot = begin(claim + wish);
+        slot.must(1, Change::claim("worker", minute, 1))
+            .must(2, Change::request_cancel("reason"));
+    }
 }
 
 #[test]
