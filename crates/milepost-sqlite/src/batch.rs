@@ -11,7 +11,7 @@ use crate::connection::run;
 use crate::error::{corrupt, store_error};
 use crate::memo::Memo;
 use crate::rows::{Change, Found, Home, LastTable, Rows, Table, Was};
-use crate::{media, sql};
+use crate::sql;
 
 /// Processes of one batch are held until their bytes pass this; then they are written, and read again if
 /// they come up again. So a batch takes bounded memory.
@@ -289,6 +289,5 @@ pub(crate) fn note_erasure(connection: &Connection) -> Result<(), StoreError> {
 
 /// The same where what is to go can be in the WAL only.
 pub(crate) fn note_stray(connection: &Connection) -> rusqlite::Result<()> {
-    media::pass_over_free_pages(connection)?;
     run(connection, sql::STRAYED)
 }

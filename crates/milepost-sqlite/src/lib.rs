@@ -49,7 +49,7 @@ use rusqlite::Connection;
 use crate::checkpoints::Checkpoints;
 pub use crate::config::{Durability, SqliteConfig};
 use crate::connection::{run, synchronous};
-use crate::error::store_error;
+use crate::error::{Busy, store_error};
 pub use crate::mark::{Encoding, Mark};
 use crate::memo::Memo;
 pub use crate::pages::PagePart;
@@ -126,6 +126,7 @@ pub struct SqliteStore {
     /// that was killed, and nothing was written since: it may be seen now, or come to light, or be gone after a crash.
     in_doubt: AtomicBool,
     /// The same until a wipe has synced it, whoever else has written since, and has noted that there is something to wipe.
+    /// Also of what was rolled back.
     is_unsynced: AtomicBool,
     /// Held by whoever wipes: others of this store wait for it, and leave the file alone.
     wiping: Mutex<()>,
@@ -304,9 +305,12 @@ impl SqliteStore {
         let outcome = set(durability)
             .and_then(|()| work(&writer, deadline))
             .and_then(|value| set(self.config.durability).map(|()| value));
-        if outcome.is_err() {
+        match &outcome {
+            Ok(_) => {}
+            // Its transaction did not begin. One that did would not let the level be set.
+            Err(error) if error.is_busy() && set(self.config.durability).is_ok() => {}
             // Neither its transaction nor its level is known.
-            writer.discard();
+            Err(_) => writer.discard(),
         }
         outcome
     }

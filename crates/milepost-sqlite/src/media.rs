@@ -2,7 +2,7 @@
 //! nothing is there to be overwritten that no program can reach any more.
 //!
 //! The file keeps its free pages, and the WAL its length, when the store is closed too. A wipe overwrites both where they
-//! stand. Free pages: a row of zeros takes them into use, page by page, and its deletion frees them overwritten. The
+//! stand. Free pages: before a move a row of zeros takes them into use, and its deletion frees them overwritten. The
 //! WAL: once all of it is in the file it starts anew, and rows of zeros come and go until it is as long as it was. A
 //! reader keeps it from starting anew before that, so that others can write in between.
 //!
@@ -17,11 +17,11 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::checkpoints::Checkpoints;
 use crate::config::{Durability, SqliteConfig};
 use crate::connection::run;
-use crate::error::{corrupt, store_error, unavailable};
+use crate::error::{store_error, unavailable};
 use crate::medium;
 use crate::path::beside;
 use crate::pool::{Deadline, begin};
-use crate::wipe::{BREATH, Progress, checkpoint, free_pages, has_tables_of_others};
+use crate::wipe::{BREATH, Progress, checkpoint, free_pages};
 use crate::{SqliteStore, sql};
 
 /// How many pages one transaction overwrites: others write between two of them.
@@ -60,15 +60,6 @@ pub(crate) fn note_opened(
     if config.wipe_level == WipeLevel::Files && has_kept_blocks(connection)? {
         let note = deadline.retry(|| run(connection, sql::GIVES_BACK_BLOCKS));
         note.map_err(store_error)?;
-    }
-    Ok(())
-}
-
-/// Has the next wipe leave the free pages alone if the last has overwritten them: before something is noted that cannot
-/// be in them.
-pub(crate) fn pass_over_free_pages(connection: &Connection) -> rusqlite::Result<()> {
-    if has_media(connection)? {
-        run(connection, sql::PASS_OVER)?;
     }
     Ok(())
 }
@@ -216,56 +207,19 @@ fn fill_up_to(writer: &Connection, length: u64, deadline: Deadline) -> Result<()
     Ok(())
 }
 
-/// Whether a step of overwriting the free pages is left to do.
-pub(crate) fn has_pages_to_overwrite(
-    connection: &Connection,
-    compacted: i64,
-) -> Result<bool, StoreError> {
-    let mut filler = connection
-        .prepare_cached(sql::NEWEST_FILLER)
-        .map_err(store_error)?;
-    Ok(is_due(connection, compacted)? || filler.exists([]).map_err(store_error)?)
+/// Takes free pages into use, as rows of zeros; says whether that was all of them. Taken away again, such a row leaves
+/// its pages free and overwritten, whoever had freed them before.
+pub(crate) fn fill_free_pages(connection: &Connection) -> Result<bool, StoreError> {
+    let free = free_pages(connection)?;
+    if free > 0 {
+        fill_pages(connection, free.min(FILLED_AT_ONCE))?;
+    }
+    Ok(free_pages(connection)? == 0)
 }
 
-/// Whether they are to be overwritten. Not while another program has tables: their pages may become free after that,
-/// unnoticed, and not zeroed.
-fn is_due(connection: &Connection, compacted: i64) -> Result<bool, StoreError> {
-    let has_others = has_tables_of_others(connection).map_err(store_error)?;
-    Ok(overwritten(connection)? < compacted && !has_others)
-}
-
-/// Up to which erasure the free pages are overwritten.
-fn overwritten(connection: &Connection) -> Result<i64, StoreError> {
-    let overwritten = connection
-        .query_row(sql::OVERWRITTEN, [], |row| row.get(0))
-        .map_err(store_error)?;
-    // A damaged count could have a wipe say that it is done. Not what a wipe wants: others may be further.
-    if !(0..=Progress::read(connection)?.compacted).contains(&overwritten) {
-        return Err(corrupt("the progress of overwriting contradicts itself"));
-    }
-    Ok(overwritten)
-}
-
-/// One step of overwriting the free pages.
-pub(crate) fn overwrite_free_pages(
-    connection: &Connection,
-    compacted: i64,
-) -> Result<(), StoreError> {
-    if !is_due(connection, compacted)? {
-        return unfill(connection).map(drop);
-    }
-    match free_pages(connection)? {
-        0 => {
-            let noted = connection
-                .prepare_cached(sql::NOTE_OVERWRITTEN)
-                .and_then(|mut note| note.execute([compacted]));
-            match noted.map_err(store_error)? {
-                1 => Ok(()),
-                _ => Err(corrupt("the row of what was overwritten is missing")),
-            }
-        }
-        free => fill_pages(connection, free.min(FILLED_AT_ONCE)),
-    }
+/// Whether there are rows of zeros.
+pub(crate) fn has_fillers(connection: &Connection) -> rusqlite::Result<bool> {
+    Ok(has_media(connection)? && connection.prepare_cached(sql::NEWEST_FILLER)?.exists([])?)
 }
 
 /// Adds a row of zeros, or takes one away, which too is written as zeros: so many pages at most.
@@ -293,7 +247,7 @@ fn fill_pages(connection: &Connection, pages: i64) -> Result<(), StoreError> {
 }
 
 /// Whether there was a row of zeros to take away.
-fn unfill(connection: &Connection) -> Result<bool, StoreError> {
+pub(crate) fn unfill(connection: &Connection) -> Result<bool, StoreError> {
     let taken = connection
         .prepare_cached(sql::UNFILL)
         .and_then(|mut unfill| unfill.execute([]));

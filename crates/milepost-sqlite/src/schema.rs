@@ -59,7 +59,8 @@ macro_rules! overview_of {
 /// The tables of processes.
 pub(crate) const TABLES: &str = concat!(process_table!("process_a"), process_table!("process_b"));
 
-/// How far erasing and wiping have come, counted in erasures. One row.
+/// How far erasing and wiping have come, counted in erasures. One row. What may have been left in the WAL counts as one,
+/// and `moving` and `compacted` are negative of a move that began where another program kept pages that may hold copies.
 pub(crate) const WIPE_PROGRESS: &str = "
     CREATE TABLE wipe_progress (
         id INTEGER PRIMARY KEY CHECK (id = 1),

@@ -204,12 +204,14 @@ pub(crate) const CURRENT: &str = "SELECT current FROM wipe_progress";
 pub(crate) const ERASED: &str = "UPDATE wipe_progress SET erased = erased + 1";
 /// The same of what is in no row: there is nothing to move, so a move that covers all else, or has, covers this too.
 pub(crate) const STRAYED: &str = "
-    UPDATE wipe_progress SET erased = erased + 1, compacted = compacted + (compacted = erased),
-        moving = moving + (moving = erased)";
+    UPDATE wipe_progress SET erased = erased + 1,
+        compacted = compacted + (abs(compacted) = erased) * iif(compacted < 0, -1, 1),
+        moving = moving + (abs(moving) = erased) * iif(moving < 0, -1, 1)";
 pub(crate) const PROGRESS: &str =
     "SELECT current, erased, moving, compacted, wiped FROM wipe_progress";
+/// By 1, or by -1 if it will not reach all.
 pub(crate) const BEGIN_MOVE: &str =
-    "UPDATE wipe_progress SET current = 1 - current, moving = erased";
+    "UPDATE wipe_progress SET current = 1 - current, moving = ?1 * erased";
 pub(crate) const END_MOVE: &str = "UPDATE wipe_progress SET compacted = moving, moving = NULL";
 pub(crate) const WIPED: &str = "UPDATE wipe_progress SET wiped = max(wiped, ?1)";
 
@@ -260,21 +262,14 @@ pub(crate) const MAKE_MEDIA: &str = "
     CREATE TABLE IF NOT EXISTS wipe_media (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         kept_blocks INTEGER NOT NULL, -- 1: every store since the file was made has given nothing back
-        overwritten INTEGER NOT NULL, -- erased, when the free pages were last overwritten
         turns INTEGER NOT NULL        -- how often the WAL was started anew for a wipe
     ) STRICT;
     CREATE TABLE IF NOT EXISTS wipe_filler (row INTEGER PRIMARY KEY, zeros BLOB NOT NULL) STRICT;
-    INSERT OR IGNORE INTO wipe_media VALUES (1, 0, 0, 0);";
+    INSERT OR IGNORE INTO wipe_media VALUES (1, 0, 0);";
 pub(crate) const HAS_MEDIA: &str = "SELECT 1 FROM sqlite_schema WHERE name = 'wipe_media'";
 pub(crate) const HAS_KEPT_BLOCKS: &str = "SELECT 1 FROM wipe_media WHERE kept_blocks = 1";
 pub(crate) const KEEPS_BLOCKS: &str = "UPDATE wipe_media SET kept_blocks = 1";
 pub(crate) const GIVES_BACK_BLOCKS: &str = "UPDATE wipe_media SET kept_blocks = 0";
-pub(crate) const OVERWRITTEN: &str = "SELECT overwritten FROM wipe_media";
-pub(crate) const NOTE_OVERWRITTEN: &str = "UPDATE wipe_media SET overwritten = ?1";
-/// Where all free pages are overwritten, as they stay by what is noted next.
-pub(crate) const PASS_OVER: &str = "
-    UPDATE wipe_media SET overwritten = overwritten + 1
-    WHERE overwritten = (SELECT compacted FROM wipe_progress WHERE compacted = erased)";
 pub(crate) const TURN: &str = "UPDATE wipe_media SET turns = (turns + 1) % 1000000";
 pub(crate) const FILL: &str = "INSERT INTO wipe_filler (zeros) VALUES (zeroblob(?1))";
 pub(crate) const NEWEST_FILLER: &str =

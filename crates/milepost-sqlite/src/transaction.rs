@@ -57,7 +57,11 @@ impl Transaction for WriteTransaction<'_> {
 
     fn commit(self) -> Result<(), StoreError> {
         match self.store.commit(&self.writer, self.deadline) {
-            Err(error) if !error.is_busy() => {
+            Err(error) if error.is_busy() => {
+                self.note_spilled();
+                Err(error)
+            }
+            Err(error) => {
                 self.writer.discard();
                 Err(error)
             }
@@ -105,6 +109,12 @@ impl WriteTransaction<'_> {
             .memo
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        batch::apply(&self.writer, &self.store.last_table, &mut memo, ops)
+        let applied = batch::apply(&self.writer, &self.store.last_table, &mut memo, ops);
+        applied.inspect_err(|_| self.note_spilled())
+    }
+
+    /// What is rolled back may stand in the WAL: a large transaction does not fit into SQLite's cache.
+    fn note_spilled(&self) {
+        self.store.is_unsynced.store(true, Ordering::Relaxed);
     }
 }

@@ -6,11 +6,15 @@
 //! old table is cleared. Then the WAL, which holds older images of the pages, is cut off, and a last small
 //! commit is synced, because SQLite does not sync the WAL after cutting it.
 //!
+//! What another program frees it may not have overwritten, and SQLite can put the end of a long row into such a page as
+//! it is. So a move begins in a transaction that has just given back all free pages.
+//!
 //! At [`WipeLevel::Media`] nothing is given back or cut off: see `media`.
 //!
 //! How far this has come is kept in the file, as counts of erasures: so wipes by any number of OS
 //! processes share their work, one that was killed is taken up again, and one that finds nothing erased
-//! since the last is free, unless it is the first of a store that came upon a WAL.
+//! since the last is free, unless it is the first after something that may have left bytes in the WAL: a begin or
+//! a commit that failed, a writer that was lost, a WAL that the store came upon.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -22,10 +26,10 @@ use crate::batch::note_stray;
 use crate::checkpoints::{self, Checkpoints, Wal};
 use crate::connection::{run, waiting};
 use crate::error::{Busy, corrupt, store_error};
-use crate::media::{has_pages_to_overwrite, overwrite_free_pages};
-use crate::pool::{Deadline, try_lock};
+use crate::media::{fill_free_pages, has_fillers, unfill};
+use crate::pool::{Deadline, begin, try_lock};
 use crate::rows::Table;
-use crate::{SqliteStore, sql};
+use crate::{Durability, SqliteStore, sql};
 
 /// How many rows, and bytes of records, one transaction of a wipe moves.
 const MOVED_AT_ONCE: i64 = 200;
@@ -48,6 +52,10 @@ const GROWN: u64 = 3_000;
 /// How long it watches for a moment in which nobody reads an older state: as long as a read of a tenth of a second.
 const READERS_PAUSE: Duration = Duration::from_millis(130);
 
+const TABLES_OF_OTHERS: &str = "another program has tables of its own in the file, and what it does not zero may be in \
+                                their pages: drop them, VACUUM if sqlite_sequence is among them, and wipe again";
+const KEPT_PAGES: &str = "another program turned the file's auto_vacuum off, so that it keeps its free pages, and what \
+                          that program may have left in them: VACUUM it with auto_vacuum = INCREMENTAL";
 const IN_THE_WAY: &str = "somebody reads an older state of the file, writes to it, or wipes it too: call again once \
                           they have ended";
 
@@ -70,9 +78,11 @@ fn pending(reason: &str) -> Wipe {
 pub(crate) struct Progress {
     current: Table,
     erased: i64,
-    /// What `erased` was when the move that is under way began, or what it is if no row was erased since.
+    /// What `erased` was when the move that is under way began, or what it is if no row was erased since. Negative: it
+    /// began where another program kept pages that may hold copies.
     moving: Option<i64>,
-    pub(crate) compacted: i64,
+    /// The same of the last whole move.
+    compacted: i64,
     wiped: i64,
 }
 
@@ -85,15 +95,16 @@ impl Progress {
             Ok((
                 row.get(0)?,
                 row.get(1)?,
-                row.get::<_, Option<_>>(2)?,
+                row.get(2)?,
                 row.get(3)?,
                 row.get(4)?,
             ))
         });
         let (current, erased, moving, compacted, wiped) = row.map_err(store_error)?;
         // A damaged count could have a wipe say that it is done, now and ever after.
-        let in_order: [i64; 5] = [0, wiped, compacted, moving.unwrap_or(compacted), erased];
-        if !in_order.is_sorted() {
+        let (compacted, moving): (i64, Option<i64>) = (compacted, moving);
+        let covered = [compacted, moving.unwrap_or(compacted)].map(i64::saturating_abs);
+        if ![0, wiped, covered[0], covered[1], erased].is_sorted() {
             return Err(corrupt("the progress of wiping contradicts itself"));
         }
         Ok(Progress {
@@ -105,10 +116,24 @@ impl Progress {
         })
     }
 
-    /// Whether what is compacted is to be wiped before more is: others may erase as fast as moves come to an end. Not
-    /// where that cannot be noted.
-    fn goes_first(&self, has_others: bool) -> bool {
-        self.moving.is_none() && self.compacted > self.wiped && !has_others
+    /// Up to which erasure all rows were moved.
+    fn moved(&self) -> i64 {
+        self.compacted.abs()
+    }
+
+    /// Whether the last whole move left nothing behind.
+    fn reached_all(&self) -> bool {
+        self.compacted >= 0
+    }
+
+    /// Whether the file is compacted as far as is `wanted`, and as far as can be.
+    fn is_compacted(&self, wanted: i64, obstacle: Option<&str>) -> bool {
+        (self.moved() >= wanted || self.goes_first()) && (self.reached_all() || obstacle.is_some())
+    }
+
+    /// Whether what is compacted is to be wiped before more is: others may erase as fast as moves come to an end.
+    fn goes_first(&self) -> bool {
+        self.moving.is_none() && self.compacted > self.wiped
     }
 }
 
@@ -144,14 +169,9 @@ impl SqliteStore {
         if wiped != Wipe::Done {
             return Ok(wiped);
         }
-        let beyond = if level == WipeLevel::Media {
-            self.beyond_media()?
-        } else if !overwrites && self.read_transaction(keeps_free_pages)? {
-            let why = "another program turned the file's auto_vacuum off, so that it keeps its free pages, and what \
-                       that program may have left in them: VACUUM it with auto_vacuum = INCREMENTAL";
-            Some(why.to_owned())
-        } else {
-            None
+        let beyond = match level {
+            WipeLevel::Media => self.beyond_media()?,
+            _ => None,
         };
         Ok(beyond.map_or(Wipe::Done, |remains| Wipe::Limited { remains }))
     }
@@ -161,8 +181,14 @@ impl SqliteStore {
     fn wipe_within(&self, budget: Deadline, overwrites: bool) -> Result<Wipe, StoreError> {
         if self.is_unsynced.load(Ordering::Relaxed) {
             // That all is wiped, for instance. And a begin may have got no further than the WAL.
-            self.synced_transaction(note_stray)?;
-            self.is_unsynced.store(false, Ordering::Relaxed);
+            self.at_durability(Durability::Full, |writer, deadline| {
+                begin(writer, sql::BEGIN_WRITE, deadline)?;
+                note_stray(writer).map_err(store_error)?;
+                self.commit(writer, deadline)?;
+                // While nobody else can have something to be synced.
+                self.is_unsynced.store(false, Ordering::Relaxed);
+                Ok(())
+            })?;
         }
         let progress = self.read_transaction(Progress::read)?;
         let wanted = progress.erased;
@@ -211,26 +237,26 @@ impl SqliteStore {
         budget: Deadline,
         overwrites: bool,
     ) -> Result<Step, StoreError> {
-        let (progress, has_others) = self.read_transaction(|reader| {
-            let has_others = has_tables_of_others(reader).map_err(store_error)?;
-            Ok((Progress::read(reader)?, has_others))
+        let (progress, obstacle, has_fillers) = self.read_transaction(|reader| {
+            Ok((
+                Progress::read(reader)?,
+                obstacle(reader, overwrites)?,
+                has_fillers(reader).map_err(store_error)?,
+            ))
         })?;
-        let Progress {
-            compacted, wiped, ..
-        } = progress;
-        if wiped >= wanted {
+        if progress.wiped >= wanted {
             return Ok(Step::Done(None));
         }
-        let is_compacted = compacted >= wanted || progress.goes_first(has_others);
-        if !is_compacted || self.has_free_pages_to_wipe(compacted, overwrites)? {
+        let is_compacted = progress.is_compacted(wanted, obstacle);
+        if !is_compacted || has_fillers || (!overwrites && self.can_give_back()?) {
             if !self.keep_wal_short(budget)? {
                 return Ok(Step::Waits);
             }
             let reason = if !is_compacted {
-                self.write_transaction(move_some)?;
+                self.write_transaction(|writer| move_some(writer, overwrites))?;
                 Some("the file is being compacted, and is not through yet: call again")
-            } else if overwrites {
-                self.write_transaction(|writer| overwrite_free_pages(writer, compacted))?;
+            } else if has_fillers {
+                self.write_transaction(unfill)?;
                 Some("the file's free pages are being overwritten: call again")
             } else {
                 // None: the WAL before others free more.
@@ -249,36 +275,24 @@ impl SqliteStore {
         if !is_whole {
             return Ok(Step::Waits);
         }
-        let remains = self.note_wiped(compacted, has_others)?;
-        Ok(if compacted >= wanted {
-            Step::Done(remains)
+        self.note_wiped(&progress)?;
+        Ok(if progress.moved() >= wanted {
+            Step::Done(obstacle.filter(|_| !progress.reached_all()))
         } else {
             Step::Goes("more was erased meanwhile: call again")
         })
     }
 
-    /// Without `overwrites` too: what we free we overwrite, but another program may not have.
-    fn has_free_pages_to_wipe(&self, compacted: i64, overwrites: bool) -> Result<bool, StoreError> {
-        self.read_transaction(|reader| {
-            if overwrites {
-                return has_pages_to_overwrite(reader, compacted);
-            }
-            Ok(free_pages(reader)? > 0 && !keeps_free_pages(reader)?)
-        })
+    /// Whether the file has free pages that it can give back to the file system.
+    fn can_give_back(&self) -> Result<bool, StoreError> {
+        self.read_transaction(|reader| Ok(free_pages(reader)? > 0 && !keeps_free_pages(reader)?))
     }
 
     /// Gives some free pages back to the file system; says whether there are more to give back.
     fn give_back_pages(&self) -> Result<bool, StoreError> {
         let deadline = self.deadline();
         let writer = self.writer(deadline)?;
-        // The pragma takes a step for each page that it gives back.
-        let give_back = || {
-            let mut statement = writer.prepare(sql::GIVE_BACK)?;
-            let mut rows = statement.query([])?;
-            while rows.next()?.is_some() {}
-            Ok(())
-        };
-        deadline.retry(give_back).map_err(store_error)?;
+        deadline.retry(|| give_back(&writer)).map_err(store_error)?;
         self.note_commit(&writer);
         Ok(free_pages(&writer)? > 0)
     }
@@ -350,32 +364,43 @@ impl SqliteStore {
         Ok(self.end_wal(&wal, sql::TRUNCATE)?.is_whole)
     }
 
-    /// In a commit that is synced, and with it all that was written before. Not noted if another program may have left
-    /// something, because it has tables or `had` some before: then the next wipe looks again.
-    fn note_wiped(&self, compacted: i64, had: bool) -> Result<Option<&'static str>, StoreError> {
+    /// In a commit that is synced, and with it all that was written before. Where something may be left it notes nothing
+    /// new, so that the next wipe looks again.
+    fn note_wiped(&self, progress: &Progress) -> Result<(), StoreError> {
         self.synced_transaction(|connection| {
-            if had || has_tables_of_others(connection)? {
-                run(connection, sql::STRAYED)?;
-                return Ok(Some(
-                    "another program has tables of its own in the file, sqlite_sequence among them, and what it does \
-                     not zero may be in their pages, or where nothing is given back in free ones: drop them, and wipe \
-                     again",
-                ));
-            }
-            let noted = connection
-                .prepare_cached(sql::WIPED)?
-                .execute([compacted])?;
+            let wiped = progress.compacted.max(progress.wiped);
+            let noted = connection.prepare_cached(sql::WIPED)?.execute([wiped])?;
             // A file of somebody else's making may have none or several.
             match noted {
-                1 => Ok(None),
+                1 => Ok(()),
                 rows => Err(rusqlite::Error::StatementChangedRows(rows)),
             }
         })
     }
 }
 
+/// Why a move that began now would not reach all that was erased; none if it would.
+fn obstacle(connection: &Connection, overwrites: bool) -> Result<Option<&'static str>, StoreError> {
+    Ok(if has_tables_of_others(connection).map_err(store_error)? {
+        Some(TABLES_OF_OTHERS)
+    } else if !overwrites && keeps_free_pages(connection)? {
+        Some(KEPT_PAGES)
+    } else {
+        None
+    })
+}
+
+/// Gives some free pages back.
+fn give_back(connection: &Connection) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare(sql::GIVE_BACK)?;
+    let mut rows = statement.query([])?;
+    // The pragma takes a step for each page.
+    while rows.next()?.is_some() {}
+    Ok(())
+}
+
 /// Whoever does not zero what is freed may have taken pages of ours for them as they were.
-pub(crate) fn has_tables_of_others(connection: &Connection) -> rusqlite::Result<bool> {
+fn has_tables_of_others(connection: &Connection) -> rusqlite::Result<bool> {
     connection.prepare_cached(sql::TABLES_OF_OTHERS)?.exists([])
 }
 
@@ -399,15 +424,22 @@ pub(crate) fn checkpoint(connection: &Connection, how: &str) -> Result<Wal, Stor
 }
 
 /// One step of a move, begun if none is under way and something was erased since the last.
-fn move_some(connection: &Connection) -> Result<(), StoreError> {
+fn move_some(connection: &Connection, overwrites: bool) -> Result<(), StoreError> {
     let mut progress = Progress::read(connection)?;
     if progress.moving.is_none() {
-        let has_others = has_tables_of_others(connection).map_err(store_error)?;
-        if progress.compacted >= progress.erased || progress.goes_first(has_others) {
+        let obstacle = obstacle(connection, overwrites)?;
+        if progress.is_compacted(progress.erased, obstacle) {
             return Ok(());
         }
-        run(connection, sql::BEGIN_MOVE).map_err(store_error)?;
+        // A page that a transaction gave back would come back to it as it was: rows are for the next.
+        if obstacle.is_none() && free_pages(connection)? > 0 {
+            return begin_without_free_pages(connection, overwrites);
+        }
+        begin_move(connection, obstacle.is_none())?;
         progress.current = progress.current.other();
+    }
+    if has_fillers(connection).map_err(store_error)? {
+        return unfill(connection).map(drop);
     }
     let old = progress.current.other();
     let (rows, last) = first_rows(connection, old)?;
@@ -434,6 +466,31 @@ fn move_some(connection: &Connection) -> Result<(), StoreError> {
         run(connection, sql::END_MOVE).map_err(store_error)?;
     }
     Ok(())
+}
+
+/// Begins a move once nothing is left of what others have freed.
+fn begin_without_free_pages(connection: &Connection, overwrites: bool) -> Result<(), StoreError> {
+    if overwrites {
+        if fill_free_pages(connection)? {
+            begin_move(connection, true)?;
+            // While no page is free, the file grows by what others write.
+            unfill(connection)?;
+        }
+        return Ok(());
+    }
+    give_back(connection).map_err(store_error)?;
+    match free_pages(connection)? {
+        0 => begin_move(connection, true),
+        _ => Ok(()),
+    }
+}
+
+fn begin_move(connection: &Connection, reaches_all: bool) -> Result<(), StoreError> {
+    let sign = if reaches_all { 1 } else { -1 };
+    let begun = connection
+        .prepare_cached(sql::BEGIN_MOVE)
+        .and_then(|mut begin| begin.execute([sign]));
+    begun.map(drop).map_err(store_error)
 }
 
 /// How many rows the next step moves, and the last of them.

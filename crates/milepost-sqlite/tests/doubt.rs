@@ -100,6 +100,41 @@ fn nothing_is_left_of_who_was_erased_after_a_begin_whose_outcome_was_unknown() {
     }
 }
 
+/// SQLite puts what does not fit into its cache into the WAL, though it may be rolled back: and whoever erases by file or
+/// by a query finds nobody.
+#[test]
+fn nothing_is_left_of_a_large_batch_that_failed() {
+    let place = Place::new();
+    let faults = faults_at(&place);
+    let tracker = open(&place);
+    let other = begin(&tracker, "other.pdf").request_id();
+    // From now on a connection is open that keeps the WAL where it is.
+    tracker.get(other).expect("it is there");
+    let batch = (0..3_000).map(|n| {
+        let new = NewProcess::new(&pipeline()).file_name(&format!("mark-spilled-{n}"));
+        let new = new.file_description(&"x".repeat(2_000));
+        tracker.prepare(new).expect("it is lawful")
+    });
+    let batch = batch.collect::<Vec<_>>();
+    faults.arm(Fault {
+        call: Call::Write,
+        nth: 1_000,
+        lasts: Lasts::Once,
+        error: Error::Full,
+    });
+    let failed = tracker.apply(&batch);
+    let is_full = matches!(&failed, Err(TrackError::Store(error))
+        if error.kind() == StoreErrorKind::Full);
+    assert!(is_full, "{failed:?}");
+    faults.disarm();
+    let marks = [b"mark-spilled".to_vec()];
+    assert!(!found_in(&place, &marks).is_empty(), "it was not written");
+    let file = milepost_core::FileId::from(uuid::Uuid::from_u128(5));
+    let erased = tracker.erase_file(file).expect("an erase");
+    assert_eq!((erased.processes, erased.wipe), (0, Wipe::Done));
+    assert_eq!(found_in(&place, &marks), Vec::<String>::new());
+}
+
 /// Whoever knows no id erases by file, or by a query: a store that comes upon a WAL has it wiped once.
 #[test]
 fn nothing_is_left_by_an_os_process_that_was_killed_once_the_next_has_wiped() {

@@ -150,7 +150,7 @@ fn progress(random: &mut Rng) -> String {
         3 => "PRAGMA journal_mode = DELETE; PRAGMA page_size = 65536; VACUUM".to_owned(),
         4 | 5 => format!(
             "UPDATE OR IGNORE wipe_media SET {} = {}",
-            ["kept_blocks", "overwritten", "turns"][random.usize(..3)],
+            ["kept_blocks", "turns"][random.usize(..2)],
             ["-1", "2", "1000000", "9223372036854775807"][random.usize(..4)]
         ),
         6 => format!(
