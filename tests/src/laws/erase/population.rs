@@ -55,7 +55,7 @@ pub fn populate(
     Ok(all)
 }
 
-/// Lets rows grow, so that pages split.
+/// Lets rows grow, so that pages split, and some over more than one page.
 pub fn grow(
     tracker: &Tracker,
     random: &mut fastrand::Rng,
@@ -63,7 +63,8 @@ pub fn grow(
 ) -> Result<(), TrackError> {
     for some in all.chunks(50) {
         let longer = some.iter().map(|marked| {
-            let padding = "+".repeat(random.usize(..300));
+            let most = if random.u8(..8) == 0 { 2_000 } else { 300 };
+            let padding = "+".repeat(random.usize(..most));
             let update = Update::new()
                 .file_description(&format!("{padding}{}{padding}", marked.token))
                 .tags([(marked.token.as_str(), padding.as_str())]);
