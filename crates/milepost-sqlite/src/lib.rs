@@ -58,6 +58,7 @@ use crate::pool::{Deadline, Lent, Pool, begin};
 use crate::rows::{LastTable, Rows};
 use crate::transaction::Writes;
 pub use crate::verify::{Trace, Traces, verify_erased};
+use crate::wipe::Pace;
 
 /// Keeps processes in one SQLite file, shared by any number of threads and OS processes of one machine.
 ///
@@ -129,7 +130,7 @@ pub struct SqliteStore {
     /// Also of what was rolled back.
     is_unsynced: AtomicBool,
     /// Held by whoever wipes: others of this store wait for it, and leave the file alone.
-    wiping: Mutex<()>,
+    wiping: Mutex<Pace>,
     /// How often in a row others were in the way of a wipe that was about to end the WAL.
     wipe_waits: AtomicU32,
     /// The OS process that opened it.

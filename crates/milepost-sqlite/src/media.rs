@@ -21,7 +21,7 @@ use crate::error::{store_error, unavailable};
 use crate::medium;
 use crate::path::beside;
 use crate::pool::{Deadline, begin};
-use crate::wipe::{BREATH, Progress, checkpoint, free_pages};
+use crate::wipe::{BREATH, Progress, checkpoint};
 use crate::{SqliteStore, sql};
 
 /// How many pages one transaction overwrites: others write between two of them.
@@ -207,16 +207,6 @@ fn fill_up_to(writer: &Connection, length: u64, deadline: Deadline) -> Result<()
     Ok(())
 }
 
-/// Takes free pages into use, as rows of zeros; says whether that was all of them. Taken away again, such a row leaves
-/// its pages free and overwritten, whoever had freed them before.
-pub(crate) fn fill_free_pages(connection: &Connection) -> Result<bool, StoreError> {
-    let free = free_pages(connection)?;
-    if free > 0 {
-        fill_pages(connection, free.min(FILLED_AT_ONCE))?;
-    }
-    Ok(free_pages(connection)? == 0)
-}
-
 /// Whether there are rows of zeros.
 pub(crate) fn has_fillers(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(has_media(connection)? && connection.prepare_cached(sql::NEWEST_FILLER)?.exists([])?)
@@ -238,7 +228,9 @@ fn fill_towards(connection: &Connection, missing: u64) -> Result<(), StoreError>
     }
 }
 
-fn fill_pages(connection: &Connection, pages: i64) -> Result<(), StoreError> {
+/// Takes so many pages into use, as a row of zeros. Taken away again, it leaves them free and overwritten, whoever had
+/// freed them before.
+pub(crate) fn fill_pages(connection: &Connection, pages: i64) -> Result<(), StoreError> {
     let bytes = pages * (page_size(connection)? - NEXT_PAGE);
     let filled = connection
         .prepare_cached(sql::FILL)

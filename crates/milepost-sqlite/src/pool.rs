@@ -72,7 +72,7 @@ impl Deadline {
 }
 
 /// The turn that a lock gives; none while somebody else has it.
-pub(crate) fn try_lock(turn: &Mutex<()>) -> Option<MutexGuard<'_, ()>> {
+pub(crate) fn try_lock<T>(turn: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     match turn.try_lock() {
         Ok(turn) => Some(turn),
         Err(TryLockError::Poisoned(turn)) => Some(turn.into_inner()),

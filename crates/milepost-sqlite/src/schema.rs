@@ -3,6 +3,7 @@
 use milepost_core::StoreError;
 use rusqlite::Connection;
 
+use crate::batch::note_erasure;
 use crate::error::{corrupt, refuse, store_error};
 use crate::header::{Marks, check_marks};
 use crate::ours;
@@ -155,6 +156,10 @@ fn upgrade_within(connection: &Connection) -> Result<(), StoreError> {
     }
     // What cannot be used after all is to stay as it was.
     check_tables(connection)?;
+    if marks.schema_version > 0 {
+        // What an earlier version has wiped, it may not have wiped as far as this one does.
+        note_erasure(connection)?;
+    }
     connection
         .pragma_update(None, "user_version", SCHEMA_VERSION)
         .map_err(store_error)

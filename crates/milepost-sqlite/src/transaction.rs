@@ -1,7 +1,7 @@
 //! Write transactions: of one batch, or of the batches of several callers.
 
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use milepost_core::{Op, StoreError, Transaction, Transactions, Verdict};
@@ -16,6 +16,22 @@ pub(crate) struct WriteTransaction<'s> {
     store: &'s SqliteStore,
     pub(crate) writer: Lent<'s>,
     deadline: Deadline,
+    uncommitted: Uncommitted<'s>,
+}
+
+/// What was written and is rolled back may stand in the WAL all the same: a large transaction does not fit into SQLite's
+/// cache.
+struct Uncommitted<'s> {
+    is_unsynced: &'s AtomicBool,
+    has_written: bool,
+}
+
+impl Drop for Uncommitted<'_> {
+    fn drop(&mut self) {
+        if self.has_written {
+            self.is_unsynced.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Where write transactions come from.
@@ -35,6 +51,10 @@ impl<'s> Transactions for Writes<'s> {
             store: self.0,
             writer,
             deadline,
+            uncommitted: Uncommitted {
+                is_unsynced: &self.0.is_unsynced,
+                has_written: false,
+            },
         })
     }
 }
@@ -55,18 +75,14 @@ impl Transaction for WriteTransaction<'_> {
         Ok(answer)
     }
 
-    fn commit(self) -> Result<(), StoreError> {
-        match self.store.commit(&self.writer, self.deadline) {
-            Err(error) if error.is_busy() => {
-                self.note_spilled();
-                Err(error)
-            }
-            Err(error) => {
-                self.writer.discard();
-                Err(error)
-            }
-            outcome => outcome,
+    fn commit(mut self) -> Result<(), StoreError> {
+        let committed = self.store.commit(&self.writer, self.deadline);
+        match &committed {
+            Ok(()) => self.uncommitted.has_written = false,
+            Err(error) if error.is_busy() => {}
+            Err(_) => self.writer.discard(),
         }
+        committed
     }
 }
 
@@ -109,12 +125,9 @@ impl WriteTransaction<'_> {
             .memo
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        self.uncommitted.has_written = true;
         let applied = batch::apply(&self.writer, &self.store.last_table, &mut memo, ops);
-        applied.inspect_err(|_| self.note_spilled())
-    }
-
-    /// What is rolled back may stand in the WAL: a large transaction does not fit into SQLite's cache.
-    fn note_spilled(&self) {
-        self.store.is_unsynced.store(true, Ordering::Relaxed);
+        // It may be the only one of several that is rolled back.
+        applied.inspect_err(|_| self.store.is_unsynced.store(true, Ordering::Relaxed))
     }
 }

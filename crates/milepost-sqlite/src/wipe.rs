@@ -26,7 +26,7 @@ use crate::batch::note_stray;
 use crate::checkpoints::{self, Checkpoints, Wal};
 use crate::connection::{run, waiting};
 use crate::error::{Busy, corrupt, store_error};
-use crate::media::{fill_free_pages, has_fillers, unfill};
+use crate::media::{fill_pages, has_fillers, unfill};
 use crate::pool::{Deadline, begin, try_lock};
 use crate::rows::Table;
 use crate::{Durability, SqliteStore, sql};
@@ -34,6 +34,9 @@ use crate::{Durability, SqliteStore, sql};
 /// How many rows, and bytes of records, one transaction of a wipe moves.
 const MOVED_AT_ONCE: i64 = 200;
 const MOVED_BYTES: i64 = 1024 * 1024;
+/// How many free pages one transaction gives back, or overwrites; and the most, which is as many as one batch can free.
+const FREED_AT_ONCE: i64 = 256;
+const MOST_FREED_AT_ONCE: i64 = 8_192;
 /// How long it may take until nobody holds on to the rest of the WAL; other writers wait as long.
 const READERS_LEAVE: Duration = Duration::from_millis(20);
 /// By how much longer after each time in a row that it did not do, by how many pages more may be left then, and of how
@@ -52,8 +55,8 @@ const GROWN: u64 = 3_000;
 /// How long it watches for a moment in which nobody reads an older state: as long as a read of a tenth of a second.
 const READERS_PAUSE: Duration = Duration::from_millis(130);
 
-const TABLES_OF_OTHERS: &str = "another program has tables of its own in the file, and what it does not zero may be in \
-                                their pages: drop them, VACUUM if sqlite_sequence is among them, and wipe again";
+const SCHEMA_OF_OTHERS: &str = "another program has tables, views or triggers of its own in the file, and what it does \
+                                not zero may be in their pages: drop them, and wipe again";
 const KEPT_PAGES: &str = "another program turned the file's auto_vacuum off, so that it keeps its free pages, and what \
                           that program may have left in them: VACUUM it with auto_vacuum = INCREMENTAL";
 const IN_THE_WAY: &str = "somebody reads an older state of the file, writes to it, or wipes it too: call again once \
@@ -118,7 +121,7 @@ impl Progress {
 
     /// Up to which erasure all rows were moved.
     fn moved(&self) -> i64 {
-        self.compacted.abs()
+        self.compacted.saturating_abs()
     }
 
     /// Whether the last whole move left nothing behind.
@@ -128,7 +131,9 @@ impl Progress {
 
     /// Whether the file is compacted as far as is `wanted`, and as far as can be.
     fn is_compacted(&self, wanted: i64, obstacle: Option<&str>) -> bool {
-        (self.moved() >= wanted || self.goes_first()) && (self.reached_all() || obstacle.is_some())
+        // A move that is under way may reach what the last did not.
+        let gets_no_further = obstacle.is_some() && self.moving.is_none_or(|moving| moving < 0);
+        (self.moved() >= wanted || self.goes_first()) && (self.reached_all() || gets_no_further)
     }
 
     /// Whether what is compacted is to be wiped before more is: others may erase as fast as moves come to an end.
@@ -199,8 +204,8 @@ impl SqliteStore {
         loop {
             // One at a time, or each would have the others stand.
             turn = turn.or_else(|| try_lock(&self.wiping));
-            let step = match turn {
-                Some(_) => self.wipe_step(wanted, budget, overwrites),
+            let step = match &mut turn {
+                Some(pace) => self.wipe_step(wanted, budget, overwrites, pace),
                 None => self.watch_another(wanted),
             };
             let (reason, pause) = match step {
@@ -236,6 +241,7 @@ impl SqliteStore {
         wanted: i64,
         budget: Deadline,
         overwrites: bool,
+        pace: &mut Pace,
     ) -> Result<Step, StoreError> {
         let (progress, obstacle, has_fillers) = self.read_transaction(|reader| {
             Ok((
@@ -248,20 +254,27 @@ impl SqliteStore {
             return Ok(Step::Done(None));
         }
         let is_compacted = progress.is_compacted(wanted, obstacle);
-        if !is_compacted || has_fillers || (!overwrites && self.can_give_back()?) {
+        // Others may free as many as each step gives back: nothing of what is to be wiped is in them.
+        let free = if overwrites {
+            0
+        } else {
+            self.free_to_give_back()?
+        };
+        let gives_back = 0 < free && free < pace.free;
+        if !is_compacted || has_fillers || gives_back {
             if !self.keep_wal_short(budget)? {
                 return Ok(Step::Waits);
             }
             let reason = if !is_compacted {
-                self.write_transaction(|writer| move_some(writer, overwrites))?;
+                self.write_transaction(|writer| move_some(writer, overwrites, pace))?;
                 Some("the file is being compacted, and is not through yet: call again")
             } else if has_fillers {
                 self.write_transaction(unfill)?;
                 Some("the file's free pages are being overwritten: call again")
             } else {
-                // None: the WAL before others free more.
-                let has_more = self.give_back_pages()?;
-                has_more.then_some("the file's free pages are being given back: call again")
+                pace.free = free;
+                self.give_back_pages()?;
+                Some("the file's free pages are being given back: call again")
             };
             if let Some(reason) = reason {
                 return Ok(Step::Goes(reason));
@@ -283,18 +296,22 @@ impl SqliteStore {
         })
     }
 
-    /// Whether the file has free pages that it can give back to the file system.
-    fn can_give_back(&self) -> Result<bool, StoreError> {
-        self.read_transaction(|reader| Ok(free_pages(reader)? > 0 && !keeps_free_pages(reader)?))
+    /// How many free pages the file can give back to the file system.
+    fn free_to_give_back(&self) -> Result<i64, StoreError> {
+        self.read_transaction(|reader| {
+            let keeps = keeps_free_pages(reader)?;
+            if keeps { Ok(0) } else { free_pages(reader) }
+        })
     }
 
-    /// Gives some free pages back to the file system; says whether there are more to give back.
-    fn give_back_pages(&self) -> Result<bool, StoreError> {
+    /// Gives some free pages back to the file system.
+    fn give_back_pages(&self) -> Result<(), StoreError> {
         let deadline = self.deadline();
         let writer = self.writer(deadline)?;
-        deadline.retry(|| give_back(&writer)).map_err(store_error)?;
+        let give_back = || give_back(&writer, FREED_AT_ONCE);
+        deadline.retry(give_back).map_err(store_error)?;
         self.note_commit(&writer);
-        Ok(free_pages(&writer)? > 0)
+        Ok(())
     }
 
     /// Has the WAL start anew once a wipe has made it long. Others hardly notice: longer still, and whoever commits stands
@@ -381,8 +398,8 @@ impl SqliteStore {
 
 /// Why a move that began now would not reach all that was erased; none if it would.
 fn obstacle(connection: &Connection, overwrites: bool) -> Result<Option<&'static str>, StoreError> {
-    Ok(if has_tables_of_others(connection).map_err(store_error)? {
-        Some(TABLES_OF_OTHERS)
+    Ok(if has_schema_of_others(connection).map_err(store_error)? {
+        Some(SCHEMA_OF_OTHERS)
     } else if !overwrites && keeps_free_pages(connection)? {
         Some(KEPT_PAGES)
     } else {
@@ -390,9 +407,9 @@ fn obstacle(connection: &Connection, overwrites: bool) -> Result<Option<&'static
     })
 }
 
-/// Gives some free pages back.
-fn give_back(connection: &Connection) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare(sql::GIVE_BACK)?;
+/// Gives so many free pages back at most.
+fn give_back(connection: &Connection, pages: i64) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare(&sql::give_back(pages))?;
     let mut rows = statement.query([])?;
     // The pragma takes a step for each page.
     while rows.next()?.is_some() {}
@@ -400,8 +417,8 @@ fn give_back(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Whoever does not zero what is freed may have taken pages of ours for them as they were.
-fn has_tables_of_others(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.prepare_cached(sql::TABLES_OF_OTHERS)?.exists([])
+fn has_schema_of_others(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.prepare_cached(sql::SCHEMA_OF_OTHERS)?.exists([])
 }
 
 pub(crate) fn free_pages(connection: &Connection) -> Result<i64, StoreError> {
@@ -424,16 +441,20 @@ pub(crate) fn checkpoint(connection: &Connection, how: &str) -> Result<Wal, Stor
 }
 
 /// One step of a move, begun if none is under way and something was erased since the last.
-fn move_some(connection: &Connection, overwrites: bool) -> Result<(), StoreError> {
+fn move_some(connection: &Connection, overwrites: bool, pace: &mut Pace) -> Result<(), StoreError> {
     let mut progress = Progress::read(connection)?;
     if progress.moving.is_none() {
         let obstacle = obstacle(connection, overwrites)?;
         if progress.is_compacted(progress.erased, obstacle) {
             return Ok(());
         }
+        // Which may name what was erased, and be freed by others while rows move.
+        connection
+            .execute_batch(sql::DROP_STATISTICS)
+            .map_err(store_error)?;
         // A page that a transaction gave back would come back to it as it was: rows are for the next.
         if obstacle.is_none() && free_pages(connection)? > 0 {
-            return begin_without_free_pages(connection, overwrites);
+            return begin_without_free_pages(connection, overwrites, pace);
         }
         begin_move(connection, obstacle.is_none())?;
         progress.current = progress.current.other();
@@ -459,29 +480,60 @@ fn move_some(connection: &Connection, overwrites: bool) -> Result<(), StoreError
         .map_err(store_error)?;
     if !next.exists([1]).map_err(store_error)? {
         run(connection, old.of(sql::CLEAR)).map_err(store_error)?;
-        // With all that anybody has put into them meanwhile.
-        connection
-            .execute_batch(sql::DROP_STATISTICS)
-            .map_err(store_error)?;
         run(connection, sql::END_MOVE).map_err(store_error)?;
     }
     Ok(())
 }
 
 /// Begins a move once nothing is left of what others have freed.
-fn begin_without_free_pages(connection: &Connection, overwrites: bool) -> Result<(), StoreError> {
+fn begin_without_free_pages(
+    connection: &Connection,
+    overwrites: bool,
+    pace: &mut Pace,
+) -> Result<(), StoreError> {
+    let free = free_pages(connection)?;
+    let pages = pace.pages_of(free);
     if overwrites {
-        if fill_free_pages(connection)? {
-            begin_move(connection, true)?;
-            // While no page is free, the file grows by what others write.
-            unfill(connection)?;
-        }
+        fill_pages(connection, pages.min(free))?;
+    } else {
+        give_back(connection, pages).map_err(store_error)?;
+    }
+    if free_pages(connection)? > 0 {
         return Ok(());
     }
-    give_back(connection).map_err(store_error)?;
-    match free_pages(connection)? {
-        0 => begin_move(connection, true),
-        _ => Ok(()),
+    begin_move(connection, true)?;
+    *pace = Pace::default();
+    if overwrites {
+        // While no page is free, the file grows by what others write.
+        unfill(connection)?;
+    }
+    Ok(())
+}
+
+/// How many free pages a step takes: more while others free as many in the meantime.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    pages: i64,
+    /// How many were free before the last step.
+    free: i64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Pace {
+            pages: FREED_AT_ONCE,
+            free: i64::MAX,
+        }
+    }
+}
+
+impl Pace {
+    fn pages_of(&mut self, free: i64) -> i64 {
+        if free >= self.free {
+            self.pages = (2 * self.pages).min(MOST_FREED_AT_ONCE);
+        }
+        self.free = free;
+        self.pages
     }
 }
 
@@ -509,4 +561,19 @@ fn first_rows(connection: &Connection, table: Table) -> Result<(usize, Option<i6
         }
     }
     Ok((count, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Or no move would ever begin where each commit of others frees more than a step takes.
+    #[test]
+    fn a_step_takes_more_free_pages_while_they_do_not_become_fewer() {
+        let mut pace = Pace::default();
+        let taken = [900, 644, 900, 900, 388, 388].map(|free| pace.pages_of(free));
+        assert_eq!(taken, [256, 256, 512, 1_024, 1_024, 2_048]);
+        let most = (0..20).map(|_| pace.pages_of(100_000)).max();
+        assert_eq!(most, Some(MOST_FREED_AT_ONCE));
+    }
 }

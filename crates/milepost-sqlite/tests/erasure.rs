@@ -245,6 +245,8 @@ fn progress_that_contradicts_itself_is_corrupt_and_never_done() {
         "UPDATE wipe_progress SET compacted = 1000000",
         "UPDATE wipe_progress SET moving = 1000000",
         "UPDATE wipe_progress SET wiped = -1",
+        "UPDATE wipe_progress SET compacted = -9223372036854775808",
+        "UPDATE wipe_progress SET moving = -1000000",
         "DELETE FROM wipe_progress",
     ] {
         let place = Place::new();
