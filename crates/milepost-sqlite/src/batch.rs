@@ -49,7 +49,7 @@ pub(crate) fn apply(
     if batch.erased {
         note_erasure(connection)?;
     } else if batch.missed {
-        note_stray(connection).map_err(store_error)?;
+        note_stray(connection)?;
     }
     Ok(verdicts)
 }
@@ -288,6 +288,6 @@ pub(crate) fn note_erasure(connection: &Connection) -> Result<(), StoreError> {
 }
 
 /// The same where what is to go can be in the WAL only.
-pub(crate) fn note_stray(connection: &Connection) -> rusqlite::Result<()> {
-    run(connection, sql::STRAYED)
+pub(crate) fn note_stray(connection: &Connection) -> Result<(), StoreError> {
+    run(connection, sql::STRAYED).map_err(store_error)
 }

@@ -15,6 +15,7 @@ mod mark;
 mod media;
 mod medium;
 mod memo;
+mod moves;
 mod open;
 mod open_files;
 mod ours;
@@ -52,13 +53,13 @@ use crate::connection::{run, synchronous};
 use crate::error::{Busy, store_error};
 pub use crate::mark::{Encoding, Mark};
 use crate::memo::Memo;
+use crate::moves::Pace;
 pub use crate::pages::PagePart;
 use crate::path::TheFile;
 use crate::pool::{Deadline, Lent, Pool, begin};
 use crate::rows::{LastTable, Rows};
 use crate::transaction::Writes;
 pub use crate::verify::{Trace, Traces, verify_erased};
-use crate::wipe::Pace;
 
 /// Keeps processes in one SQLite file, shared by any number of threads and OS processes of one machine.
 ///

@@ -19,9 +19,10 @@ use crate::config::{Durability, SqliteConfig};
 use crate::connection::run;
 use crate::error::{store_error, unavailable};
 use crate::medium;
+use crate::moves::Progress;
 use crate::path::beside;
 use crate::pool::{Deadline, begin};
-use crate::wipe::{BREATH, Progress, checkpoint};
+use crate::wipe::{BREATH, checkpoint};
 use crate::{SqliteStore, sql};
 
 /// How many pages one transaction overwrites: others write between two of them.

@@ -107,7 +107,7 @@ fn tables_of_another_program_make_a_wipe_limited_until_they_are_gone() {
         let place = Place::new();
         let (tracker, theirs, marks) = erased_beside_their_tables(&place, wipe_level);
         for _ in 0..2 {
-            assert_limited_by_tables(&tracker);
+            assert_limited_by_others(&tracker);
         }
         assert!(!found_in(&place, &marks).is_empty(), "nothing was taken");
         theirs.each("DROP TABLE theirs");
@@ -171,7 +171,7 @@ fn nothing_is_left_behind_the_end_of_a_long_row_that_came_after_their_tables() {
         for rows in 7..=9 {
             let place = Place::new();
             let (tracker, theirs, marks) = erased_beside_their_tables(&place, wipe_level);
-            assert_limited_by_tables(&tracker);
+            assert_limited_by_others(&tracker);
             theirs.each("DROP TABLE theirs");
             begin_long(&tracker, rows, 3_960);
             wipe_until_done(&tracker);
@@ -225,7 +225,7 @@ fn a_view_of_another_program_makes_a_wipe_limited_until_it_is_gone() {
     theirs.each("CREATE VIEW theirs AS SELECT 1");
     erase(&tracker, &[id]);
     for _ in 0..2 {
-        assert_limited_by_tables(&tracker);
+        assert_limited_by_others(&tracker);
     }
     theirs.each("DROP VIEW theirs");
     wipe_until_done(&tracker);
@@ -241,12 +241,12 @@ fn a_table_that_sqlite_has_made_for_another_program_is_one_of_its_own() {
     theirs.each("CREATE TABLE theirs (x INTEGER PRIMARY KEY AUTOINCREMENT)");
     theirs.each("DROP TABLE theirs");
     erase(&tracker, &[id]);
-    assert_limited_by_tables(&tracker);
+    assert_limited_by_others(&tracker);
     theirs.0.execute_batch("VACUUM").expect("nobody reads");
     wipe_until_done(&tracker);
 }
 
-fn assert_limited_by_tables(tracker: &Tracker) {
+fn assert_limited_by_others(tracker: &Tracker) {
     let deadline = Instant::now() + Duration::from_mins(1);
     let remains = loop {
         match tracker.wipe().expect("a wipe answers") {
