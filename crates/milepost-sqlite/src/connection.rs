@@ -27,13 +27,22 @@ pub(crate) fn connect(
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(path, flags).map_err(store_error)?;
-    // SQLite opens what it may not write to as well, and fails later without saying why.
-    if connection.is_readonly("main").map_err(store_error)? {
-        return Err(refuse("the file is read-only"));
-    }
+    check_writable(
+        &connection,
+        "the file is read-only: see its mode, and how its disk is mounted",
+    )?;
     keep_wal_on_close(&connection, true)?;
     set_up(&connection, config, deadline)?;
     Ok(connection)
+}
+
+/// SQLite opens what it may not write to as well, and fails later without saying why. Once it has read the header it also
+/// knows of a format that only a newer SQLite may write.
+pub(crate) fn check_writable(connection: &Connection, else_why: &str) -> Result<(), StoreError> {
+    if connection.is_readonly("main").map_err(store_error)? {
+        return Err(refuse(else_why));
+    }
+    Ok(())
 }
 
 /// What every connection is set to. Nothing here writes to the file.

@@ -4,6 +4,7 @@ use milepost_core::StoreError;
 use rusqlite::Connection;
 
 use crate::batch::note_erasure;
+use crate::connection::check_writable;
 use crate::error::{corrupt, refuse, store_error};
 use crate::header::{Marks, check_marks};
 use crate::ours;
@@ -128,6 +129,10 @@ pub(crate) fn upgrade(connection: &Connection, deadline: Deadline) -> Result<(),
 /// which `auto_vacuum` cannot be chosen. If others write meanwhile it is busy, and done anew.
 fn upgrade_within(connection: &Connection) -> Result<(), StoreError> {
     let marks = Marks::read(connection).map_err(store_error)?;
+    check_writable(
+        connection,
+        "its header says that only a newer SQLite may write the file: use one",
+    )?;
     if marks.application_id == 0 && marks.schema_version == 0 && is_blank(connection)? {
         connection
             .pragma_update(None, "auto_vacuum", "INCREMENTAL")

@@ -6,12 +6,15 @@
 mod common;
 
 use std::process::Command;
+use std::time::Duration;
 
 use common::{
-    Place, as_after_a_kill, begin, begin_many, erase, faults_at, found_in, marks, one_step_a_wipe,
-    pipeline, wipe_until_done,
+    Place, as_after_a_kill, begin, begin_many, erase, faults_at, foreign_connection, found_in,
+    marks, one_step_a_wipe, pipeline, wipe_until_done,
 };
-use milepost_core::{Change, NewProcess, RequestId, StoreErrorKind, TrackError, Tracker, Wipe};
+use milepost_core::{
+    Change, NewProcess, RequestId, StoreErrorKind, TrackError, Tracker, Wipe, WipeLevel,
+};
 use milepost_faults::{Call, Error, Fault, Faults, Lasts};
 use milepost_sqlite::{Durability, SqliteConfig, SqliteStore};
 
@@ -222,4 +225,70 @@ fn what_was_erased_before_is_compacted_all_the_same() {
         found_in(&place, &marks.collect::<Vec<_>>()),
         Vec::<String>::new()
     );
+}
+
+/// A wipe commits its steps at levels of its own. One that failed must not leave the writer at another than the store's.
+#[test]
+fn a_wipe_that_failed_has_commits_synced_as_before() {
+    for (durability, wipe_level) in [
+        (Durability::Full, WipeLevel::Media),
+        (Durability::Normal, WipeLevel::Files),
+    ] {
+        let place = Place::new();
+        let faults = faults_at(&place);
+        let store = SqliteStore::open_with(SqliteConfig {
+            durability,
+            wipe_level,
+            ..SqliteConfig::new(place.path())
+        });
+        let tracker = Tracker::new(store.expect("it opens"));
+        let ids = begin_many(&tracker, 100);
+        let erase_one = |id: &RequestId| tracker.erase(*id).map(|erased| erased.wipe);
+        // The first one has more to write than those to come.
+        for id in &ids[..3] {
+            faults.disarm();
+            assert_eq!(erase_one(id).expect("an erase"), Wipe::Done);
+        }
+        let writes = faults.counts().of(Call::Write);
+        let mut failed = 0;
+        for (share, id) in (1..=60).zip(&ids[3..]) {
+            faults.arm(Fault {
+                call: Call::Write,
+                nth: writes * share / 60,
+                lasts: Lasts::Once,
+                error: Error::Io,
+            });
+            failed += u32::from(erase_one(id).ok() != Some(Wipe::Done));
+            faults.disarm();
+            // Those are perhaps synced because of what failed, or of a checkpoint.
+            begin_many(&tracker, 4);
+            let is_synced = syncs(&faults, || drop(begin(&tracker, "last.pdf"))) > 0;
+            assert_eq!(is_synced, durability == Durability::Full, "after {share}");
+        }
+        assert!(failed > 10, "{failed} wipes failed");
+        wipe_until_done(&tracker);
+    }
+}
+
+#[test]
+fn a_wipe_that_finds_others_writing_keeps_its_connection() {
+    let place = Place::new();
+    let killed = open(&place);
+    begin(&killed, "a.pdf");
+    let place = as_after_a_kill(&place);
+    let faults = faults_at(&place);
+    let store = SqliteStore::open_with(SqliteConfig {
+        busy_timeout: Duration::from_millis(20),
+        ..SqliteConfig::new(place.path())
+    });
+    let tracker = Tracker::new(store.expect("it opens"));
+    let others = foreign_connection(&place.path());
+    others.execute_batch("BEGIN IMMEDIATE").expect("they write");
+    let waits = tracker.wipe().expect("it says what it waits for");
+    assert!(matches!(waits, Wipe::Pending { .. }), "{waits:?}");
+    others.execute_batch("ROLLBACK").expect("they are done");
+    faults.disarm();
+    begin(&tracker, "b.pdf");
+    assert_eq!(faults.counts().of(Call::Open), 0, "it was opened anew");
+    wipe_until_done(&tracker);
 }

@@ -4,7 +4,7 @@ mod common;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::process::Command;
 
 use common::{Place, SmallDisk, begin, foreign_connection, source};
@@ -210,6 +210,29 @@ fn a_newer_file_is_refused_whether_its_header_or_its_wal_says_so() {
     copy_file(&place, &copy, "");
     copy_file(&place, &copy, "-wal");
     refused(&copy, StoreErrorKind::Incompatible, "schema version 99");
+}
+
+/// Byte 18 is the version of the format that a writer has to know: 2 with a WAL, as of
+/// <https://www.sqlite.org/fileformat2.html>.
+#[test]
+fn a_file_that_a_later_sqlite_alone_may_write_is_refused() {
+    let place = Place::new();
+    some_file(&place);
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(place.path())
+        .expect("it is there");
+    file.write_at(&[3], 18).expect("it is written");
+    drop(file);
+    let before = place.files();
+    let error = SqliteStore::open(place.path()).expect_err("it cannot be written to");
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    let why = source(&error);
+    assert!(why.contains("newer SQLite"), "{why}");
+    // SQLite may have begun a WAL, and has put nothing into it.
+    let mut after = place.files();
+    after.retain(|(path, _)| path == &place.path());
+    assert_eq!(before, after);
 }
 
 #[test]
