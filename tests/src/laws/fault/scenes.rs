@@ -61,7 +61,7 @@ type Script = fn(&mut Author) -> Result<Scene, Broken>;
 
 /// Scenes of a few dozen calls of each kind.
 pub const SHORT: Plays = Plays {
-    asked: 9_000,
+    asked: 10_000,
     scripts: &[
         making,
         upgrading_1,
