@@ -81,15 +81,23 @@ struct Held {
     slot: Option<Arc<Process>>,
     /// Its body as stored, and then as written.
     body: Vec<u8>,
-    changed: bool,
+    touched: Touched,
     /// Whether it was to be erased, and is not stored.
     missed: bool,
+}
+
+/// What the batch has done to what is stored of a process.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Touched {
+    Not,
+    Changed,
+    /// It was erased, or another began in its place.
+    Ended,
 }
 
 /// What is needed of the stored process to write the new one.
 struct Stored {
     home: Home,
-    born: u64,
     status: OverallStatus,
     settled_at: Option<DateTime<Utc>>,
     expires_at: Option<DateTime<Utc>>,
@@ -101,32 +109,11 @@ impl Stored {
     fn new(home: Home, process: &Process) -> Self {
         Stored {
             home,
-            born: process.version().born,
             status: process.status(),
             settled_at: process.settled_at(),
             expires_at: process.expires_at(),
             leased_until: process.leased_until(),
             file: process.file().clone(),
-        }
-    }
-
-    /// Whether the stored texts must not be found any more: of another process, or of a file as it was.
-    ///
-    /// What the work itself has overtaken does not count, such as progress, a worker's name or a wish that was
-    /// granted: it goes with its process, and every claim would have the next wipe move the whole file.
-    fn is_erased_by(&self, process: &Process) -> bool {
-        self.born != process.version().born || self.file != *process.file()
-    }
-
-    fn change_to(&self, process: &Process) -> Change {
-        if self.is_erased_by(process) || self.expires_at != process.expires_at() {
-            Change::Anything
-        } else if self.status != process.status() || self.settled_at != process.settled_at() {
-            Change::Settling
-        } else if self.leased_until != process.leased_until() {
-            Change::Lease
-        } else {
-            Change::Work
         }
     }
 }
@@ -146,16 +133,47 @@ impl Held {
             read,
             slot,
             body,
-            changed: false,
+            touched: Touched::Not,
             missed: false,
         }
     }
 
     fn apply(&mut self, op: &Op) -> Verdict {
-        self.missed |= self.stored.is_none() && matches!(op.change, milepost_core::Change::Erase);
+        use milepost_core::Change::{Create, Erase};
+        let is_stored = self.stored.is_some();
+        self.missed |= !is_stored && op.change == Erase;
         let verdict = op.apply(&mut self.slot);
-        self.changed |= matches!(&verdict, Ok(applied) if applied.changed);
+        if matches!(&verdict, Ok(applied) if applied.changed) {
+            // A creation that was sent before looks like what is stored, and is another process all the same.
+            let ends = is_stored && matches!(op.change, Create(_) | Erase);
+            let touched = if ends {
+                Touched::Ended
+            } else {
+                Touched::Changed
+            };
+            self.touched = self.touched.max(touched);
+        }
         verdict
+    }
+
+    /// Whether the texts that are stored must not be found any more: of another process, or of a file as it was.
+    ///
+    /// What the work itself has overtaken does not count, such as progress, a worker's name or a wish that was
+    /// granted: it goes with its process, and every claim would have the next wipe move the whole file.
+    fn erases(&self, stored: &Stored, process: &Process) -> bool {
+        self.touched == Touched::Ended || stored.file != *process.file()
+    }
+
+    fn change(&self, stored: &Stored, process: &Process) -> Change {
+        if self.erases(stored, process) || stored.expires_at != process.expires_at() {
+            Change::Anything
+        } else if stored.status != process.status() || stored.settled_at != process.settled_at() {
+            Change::Settling
+        } else if stored.leased_until != process.leased_until() {
+            Change::Lease
+        } else {
+            Change::Work
+        }
     }
 }
 
@@ -241,18 +259,18 @@ impl Batch<'_> {
             self.erased |= deleted;
             return Ok(deleted.then_some(Outcome::Gone));
         };
-        if !held.changed {
+        if held.touched == Touched::Not {
             let stands = held.read || self.rows.is_still(held.id, &was)?;
             return Ok(stands.then_some(Outcome::Stored(stored.home)));
         }
         let body = &mut self.memo.body;
         body.clear();
         process.to_body(body);
-        let change = stored.change_to(process);
+        let change = held.change(stored, process);
         if !self.rows.replace(&was, process, body, change)? {
             return Ok(None);
         }
-        self.erased |= stored.is_erased_by(process);
+        self.erased |= held.erases(stored, process);
         std::mem::swap(&mut held.body, body);
         // The body alone does not tell what has changed beside it.
         Ok(Some(match change {

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::config::{Durability, SqliteConfig};
 use crate::error::{refuse, store_error};
+use crate::path::check_beside;
 use crate::pool::Deadline;
 
 /// How many prepared statements a connection keeps: all that there are.
@@ -23,6 +24,7 @@ pub(crate) fn connect(
     config: &SqliteConfig,
     deadline: Deadline,
 ) -> Result<Connection, StoreError> {
+    check_beside(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;

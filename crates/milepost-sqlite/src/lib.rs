@@ -84,7 +84,7 @@ pub use crate::verify::{Trace, Traces, verify_erased};
 ///
 /// | what is at the path | kind |
 /// |---|---|
-/// | a directory, no directory around it, a symbolic link, read-only | `Unavailable` |
+/// | a directory, no directory around it, a symbolic link, read-only, no regular file in the place of the WAL | `Unavailable` |
 /// | no SQLite database, an encrypted one, another program's, a newer milepost's | `Incompatible` |
 /// | fewer than 512 bytes, which may be anybody's | `Incompatible` |
 /// | a truncated or damaged one; none, or an empty one, beside another's WAL or journal | `Corrupt` |

@@ -19,7 +19,7 @@ use crate::config::{Durability, SqliteConfig};
 use crate::connection::run;
 use crate::error::{store_error, unavailable};
 use crate::medium;
-use crate::moves::Progress;
+use crate::moves::{Progress, gives_back_at_once};
 use crate::path::beside;
 use crate::pool::{Deadline, begin};
 use crate::wipe::{BREATH, checkpoint};
@@ -52,7 +52,7 @@ pub(crate) fn note_made(connection: &Connection, config: &SqliteConfig) -> Resul
     Ok(())
 }
 
-/// Notes that the file is opened by a store that gives blocks back, before it does.
+/// Notes that the file is opened by a store that gives blocks back, before it does, or has been by others.
 pub(crate) fn note_opened(
     connection: &Connection,
     config: &SqliteConfig,
@@ -62,7 +62,19 @@ pub(crate) fn note_opened(
         let note = deadline.retry(|| run(connection, sql::GIVES_BACK_BLOCKS));
         note.map_err(store_error)?;
     }
-    Ok(())
+    deadline.retry(|| note_given_back(connection))
+}
+
+/// Notes that commits may have given blocks back at once, if another program turned that on, and turns it off.
+fn note_given_back(connection: &Connection) -> Result<(), StoreError> {
+    if !gives_back_at_once(connection)? {
+        return Ok(());
+    }
+    if has_kept_blocks(connection)? {
+        run(connection, sql::GIVES_BACK_BLOCKS).map_err(store_error)?;
+    }
+    let turned_off = connection.execute_batch(sql::GIVE_BACK_WHEN_ASKED);
+    turned_off.map_err(store_error)
 }
 
 /// Whether the file has what only wipes of the medium need.
@@ -98,6 +110,7 @@ impl SqliteStore {
     /// Makes what a wipe that gives nothing back works with, in a file that was made without.
     pub(crate) fn make_fillers(&self) -> Result<(), StoreError> {
         self.write_transaction(|connection| {
+            note_given_back(connection)?;
             connection
                 .execute_batch(sql::MAKE_MEDIA)
                 .map_err(store_error)

@@ -123,10 +123,19 @@ fn free_pages(connection: &Connection) -> Result<i64, StoreError> {
     free.map_err(store_error)
 }
 
+fn auto_vacuum(connection: &Connection) -> Result<i64, StoreError> {
+    let mode = connection.query_row(sql::AUTO_VACUUM, [], |row| row.get(0));
+    mode.map_err(store_error)
+}
+
+/// Whether each commit gives free pages back, because somebody turned that on.
+pub(crate) fn gives_back_at_once(connection: &Connection) -> Result<bool, StoreError> {
+    Ok(auto_vacuum(connection)? == 1)
+}
+
 /// Whether there are free pages that the file cannot give back, because somebody turned that off.
 fn keeps_free_pages(connection: &Connection) -> Result<bool, StoreError> {
-    let mode = connection.query_row(sql::AUTO_VACUUM, [], |row| row.get::<_, i64>(0));
-    Ok(mode.map_err(store_error)? == 0 && free_pages(connection)? > 0)
+    Ok(auto_vacuum(connection)? == 0 && free_pages(connection)? > 0)
 }
 
 /// How many free pages the file can give back to the file system.
@@ -157,7 +166,7 @@ pub(crate) fn move_some(
         if obstacle.is_none() && free_pages(connection)? > 0 {
             return begin_without_free_pages(connection, overwrites, pace);
         }
-        begin_move(connection, obstacle.is_none())?;
+        begin_move(connection, obstacle.is_none(), pace)?;
         progress.current = progress.current.other();
     }
     if has_fillers(connection).map_err(store_error)? {
@@ -202,8 +211,7 @@ fn begin_without_free_pages(
     if free_pages(connection)? > 0 {
         return Ok(());
     }
-    begin_move(connection, true)?;
-    *pace = Pace::default();
+    begin_move(connection, true, pace)?;
     if overwrites {
         // While no page is free, the file grows by what others write.
         unfill(connection)?;
@@ -238,7 +246,13 @@ impl Pace {
     }
 }
 
-fn begin_move(connection: &Connection, reaches_all: bool) -> Result<(), StoreError> {
+fn begin_move(
+    connection: &Connection,
+    reaches_all: bool,
+    pace: &mut Pace,
+) -> Result<(), StoreError> {
+    // The pages that it frees are none of those that were free before it.
+    *pace = Pace::default();
     let sign = if reaches_all { 1 } else { -1 };
     let begun = connection
         .prepare_cached(sql::BEGIN_MOVE)

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use crate::config::SqliteConfig;
 use crate::connection::{accept, connect, set_up};
 use crate::error::{corrupt, refuse, store_error, unavailable};
-use crate::path::beside;
+use crate::path::{beside, check_beside};
 use crate::pool::Deadline;
 use crate::{header, make, media, schema};
 
@@ -20,6 +20,7 @@ pub(crate) fn find_file(
     config: &SqliteConfig,
     deadline: Deadline,
 ) -> Result<(), StoreError> {
+    check_beside(path)?;
     let at_path = AtPath::look(path)?;
     if at_path == AtPath::Nothing && !config.create_if_missing {
         return Err(refuse("there is no such file"));

@@ -40,6 +40,21 @@ pub(crate) fn resolve(config: &SqliteConfig) -> Result<PathBuf, StoreError> {
     }
 }
 
+/// What SQLite makes beside a database.
+pub(crate) const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// Refuses what stands beside a file, in the place of one of SQLite's, and is no regular file: a pipe would have SQLite
+/// wait for whoever writes into it.
+pub(crate) fn check_beside(path: &Path) -> Result<(), StoreError> {
+    for file in BESIDE.map(|suffix| beside(path, suffix)) {
+        if fs::symlink_metadata(&file).is_ok_and(|found| !found.is_file()) {
+            let why = format!("{} is no regular file: remove it", file.display());
+            return Err(refuse(&why));
+        }
+    }
+    Ok(())
+}
+
 /// The file that a store has open, to be told from another that has come to its path, and known to be open in this
 /// OS process until this is dropped.
 ///

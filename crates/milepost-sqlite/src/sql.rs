@@ -282,6 +282,7 @@ pub(crate) const UNFILL: &str =
 pub(crate) const PAGE_SIZE: &str = "PRAGMA page_size";
 
 pub(crate) const AUTO_VACUUM: &str = "PRAGMA auto_vacuum";
+pub(crate) const GIVE_BACK_WHEN_ASKED: &str = "PRAGMA auto_vacuum = INCREMENTAL";
 pub(crate) const FREE_PAGES: &str = "PRAGMA freelist_count";
 /// So many free pages at most.
 pub(crate) fn give_back(pages: i64) -> String {

@@ -70,6 +70,9 @@ impl Transaction for WriteTransaction<'_> {
         if answer.is_err() {
             // On some errors SQLite itself rolls the whole transaction back: then this fails.
             self.run(sql::ROLLBACK_BATCH)?;
+            // SQLite does not put back what free pages held: they may have taken rows of it, and go into the file with the
+            // rest of the transaction.
+            batch::note_erasure(&self.writer)?;
         }
         self.run(sql::RELEASE)?;
         Ok(answer)

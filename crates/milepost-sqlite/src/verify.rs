@@ -12,7 +12,7 @@ use crate::make::unfinished;
 use crate::mark::{Encoding, Mark};
 use crate::open_files::ReadFile;
 use crate::pages::{PagePart, Pages};
-use crate::path::{beside, resolve};
+use crate::path::{BESIDE, beside, resolve};
 use crate::search::{Hit, Search};
 use crate::{SqliteConfig, name_path};
 
@@ -254,7 +254,7 @@ fn searches(marks: &[Mark]) -> impl Iterator<Item = Search> {
 /// The files of the store, the database first. What stands in the place of one and is no regular file is refused.
 fn files_of(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let mut files = vec![path.to_owned()];
-    files.extend(["-wal", "-shm", "-journal"].map(|suffix| beside(path, suffix)));
+    files.extend(BESIDE.map(|suffix| beside(path, suffix)));
     let listed = unfinished(path).map_err(|error| {
         let error = unavailable("its directory cannot be read", &error);
         name_path(&error, path)

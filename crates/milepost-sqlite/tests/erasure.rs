@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -38,6 +39,51 @@ fn nothing_is_left_of_a_process_whose_place_another_took_in_the_same_batch() {
     let now = tracker.get(first.id).expect("it is there");
     assert_eq!(now.status(), OverallStatus::Ongoing);
     assert_eq!(found_in(&place, &[b"mark-of-the-first".to_vec()]), [""; 0]);
+}
+
+/// The op that began it, sent again behind an erasure, makes another process that bears its mark.
+#[test]
+fn nothing_is_left_of_a_process_that_was_erased_and_begun_again_by_the_same_op() {
+    let place = Place::new();
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+    let new = NewProcess::new(&pipeline()).file_name("same.txt");
+    let create = tracker.prepare(new).expect("it is lawful");
+    let fail = Change::fail(1, Failure::new("Again", "mark-of-the-first"));
+    let mut later = create.clone();
+    later.at += Duration::from_hours(24);
+    for batch in [
+        [create.clone(), tracker.op(create.id, fail)],
+        [tracker.op(create.id, Change::erase()), later.clone()],
+    ] {
+        for verdict in tracker.apply(&batch).expect("a batch") {
+            assert!(verdict.expect("lawful").changed);
+        }
+    }
+    wipe_until_done(&tracker);
+    assert_eq!(found_in(&place, &[b"mark-of-the-first".to_vec()]), [""; 0]);
+    let now = tracker.get(create.id).expect("it is there");
+    let listed = tracker.list(&Query::new()).expect("a page").items;
+    assert_eq!(listed, [Arc::clone(&now)]);
+    assert_eq!(now.revision(), 1);
+    let began = later.at.timestamp_micros();
+    assert_eq!(now.created_at().timestamp_micros(), began);
+    assert_eq!(now.updated_at().timestamp_micros(), began);
+}
+
+/// The pages that a move has freed are given back in the same wipe, whatever the one before has seen.
+#[test]
+fn a_wipe_that_is_done_leaves_no_free_pages() {
+    let place = Place::new();
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+    let ids = begin_many(&tracker, 2_000);
+    for id in &ids[..4] {
+        erase(&tracker, &[*id]);
+        wipe_until_done(&tracker);
+        let free =
+            foreign_connection(&place.path())
+                .query_row("PRAGMA freelist_count", [], |row| row.get::<_, i64>(0));
+        assert_eq!(free.expect("a count"), 0);
+    }
 }
 
 /// Or each claim would have the next wipe move the whole file.

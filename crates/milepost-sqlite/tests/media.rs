@@ -170,6 +170,37 @@ fn where_a_store_has_given_something_back_a_wipe_of_the_medium_is_limited() {
     assert!(remains(&open(keeping(place.path()))).contains("wipe_level"));
 }
 
+/// `auto_vacuum = FULL` has each commit give its free pages back. Another program may set it at any time.
+#[test]
+fn where_another_program_has_commits_give_blocks_back_a_wipe_of_the_medium_is_limited() {
+    let mode = |place: &Place, pragma: &str| {
+        let other = foreign_connection(&place.path());
+        other.execute_batch(pragma).expect("it is set");
+        let mode = other.query_row("PRAGMA auto_vacuum", [], |row| row.get::<_, i64>(0));
+        mode.expect("it is known")
+    };
+    for is_open in [true, false] {
+        let place = Place::new();
+        let mut tracker = open(keeping(place.path()));
+        let id = begin(&tracker, "a.txt").request_id();
+        if is_open {
+            assert_eq!(mode(&place, "PRAGMA auto_vacuum = FULL"), 1);
+        } else {
+            drop(tracker);
+            assert_eq!(mode(&place, "PRAGMA auto_vacuum = FULL"), 1);
+            tracker = open(keeping(place.path()));
+        }
+        erase(&tracker, &[id]);
+        let limited = wiped(&tracker);
+        assert!(
+            matches!(&limited, Wipe::Limited { remains } if remains.contains("gave back")),
+            "{limited:?}"
+        );
+        drop(tracker);
+        assert_eq!(mode(&place, ""), 2, "no commit gives back any more");
+    }
+}
+
 #[test]
 fn a_reader_makes_it_pending_and_what_was_broken_off_is_taken_up() {
     let place = Place::new();

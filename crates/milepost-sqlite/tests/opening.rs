@@ -318,6 +318,38 @@ fn no_name_is_taken_for_anything_but_a_name() {
     assert!(SqliteStore::open("/").is_err());
 }
 
+/// SQLite opens a journal to see whether it is to be rolled back, and with a pipe that takes until somebody writes.
+#[test]
+fn a_pipe_beside_the_file_is_refused_and_nobody_waits_for_it() {
+    for suffix in ["-journal", "-wal", "-shm"] {
+        for is_there in [false, true] {
+            let place = Place::new();
+            if is_there {
+                some_file(&place);
+            }
+            let pipe = format!("{}{suffix}", place.path().display());
+            let made = Command::new("mkfifo").arg(&pipe).status();
+            assert!(made.expect("mkfifo runs").success());
+            let error = SqliteStore::open(place.path()).expect_err("it is refused");
+            assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+            let why = source(&error);
+            assert!(why.contains(&pipe) && why.contains("remove"), "{why}");
+            assert_eq!(place.path().exists(), is_there, "nothing is made");
+        }
+    }
+    // Nor does a store that is open, once it needs another connection.
+    let place = Place::new();
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+    let id = begin(&tracker, "a.txt").request_id();
+    let pipe = format!("{}-journal", place.path().display());
+    let made = Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("mkfifo runs").success());
+    let refused = tracker.get(id).expect_err("no reader was open");
+    assert!(refused.is_retryable(), "{refused:?}");
+    std::fs::remove_file(&pipe).expect("it is removed");
+    tracker.get(id).expect("it is read");
+}
+
 #[test]
 fn opening_a_second_store_drops_no_lock_of_the_first() {
     let place = Place::new();

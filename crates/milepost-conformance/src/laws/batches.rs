@@ -44,6 +44,12 @@ pub(crate) fn a_batch_is_its_ops_one_by_one(trial: &Trial<'_>) {
     trial.send(&dealt);
     trial.must_hold_exactly_what_is_expected();
 
+    // Erased, and begun again by the op that was sent before, at another time.
+    let mut again = lives[1][0].clone();
+    again.at = at(200);
+    trial.send(&[op(again.id, 100, Change::erase()), again]);
+    trial.must_hold_exactly_what_is_expected();
+
     // The same life, op by op, comes to the same.
     let alone = a_life(trial, 4);
     for op in &alone {
