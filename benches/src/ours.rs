@@ -13,7 +13,7 @@ use crate::rounds::Outcome;
 use crate::workload::{CHAIN, FILE, Ids, PIPELINE, STEPS, Slot, Subject};
 
 /// Milepost, over either store.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Milepost {
     /// Its tracker.
     pub tracker: Tracker,
@@ -47,7 +47,8 @@ impl Milepost {
         Ok(Milepost { tracker, pipeline })
     }
 
-    fn new_process(&self, ids: Ids) -> NewProcess {
+    /// A process to begin.
+    pub fn new_process(&self, ids: Ids) -> NewProcess {
         let new = NewProcess::new(&self.pipeline).file_name(FILE);
         match ids {
             Ids::Own => new,

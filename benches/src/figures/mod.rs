@@ -9,6 +9,7 @@ mod purge;
 mod reads;
 mod rivals;
 mod size;
+mod tasks;
 mod threads;
 mod watchers;
 
@@ -19,6 +20,7 @@ use crate::run::Run;
 pub fn measure(run: &mut Run) -> Outcome<()> {
     lifecycle::measure(run)?;
     threads::measure(run)?;
+    tasks::measure(run)?;
     rivals::measure(run)?;
     reads::measure(run)?;
     pages::measure(run)?;

@@ -134,7 +134,7 @@ impl Shared {
                     sent.lane.judged(sent.ticket, verdict);
                 }
             }
-            Err(error) if may_concern_one(error.kind()) => {
+            Err(error) if error.kind().may_concern_one() => {
                 // What the store cannot write of one process must not keep all others back for good, nor
                 // be tried for good when nobody is left to be told.
                 let is_alone = sent.len() == 1;
@@ -158,7 +158,7 @@ impl Shared {
         let lanes = self.lanes.take_all();
         let pending = lanes.iter().flat_map(|lane| lane.pending(None));
         let ops = pending.map(|(op, _)| op).collect::<Vec<_>>();
-        let concerns_all = |error: &StoreError| !may_concern_one(error.kind());
+        let concerns_all = |error: &StoreError| !error.kind().may_concern_one();
         for some in ops.chunks(BATCH_OPS) {
             match self.apply_unwinding(some) {
                 Ok(_) => {}
@@ -182,20 +182,5 @@ impl Shared {
             let error = "the store panicked while it was written to";
             Err(StoreError::new(StoreErrorKind::Other, error))
         })
-    }
-}
-
-/// Whether trouble with a batch may be the fault of one process in it, and none of the store's at large.
-fn may_concern_one(kind: StoreErrorKind) -> bool {
-    match kind {
-        StoreErrorKind::Busy
-        | StoreErrorKind::Full
-        | StoreErrorKind::Unavailable
-        | StoreErrorKind::OutcomeUnknown => false,
-        StoreErrorKind::Corrupt
-        | StoreErrorKind::Incompatible
-        | StoreErrorKind::Limit
-        | StoreErrorKind::Unsupported
-        | StoreErrorKind::Other => true,
     }
 }

@@ -14,6 +14,7 @@ use crate::lease::Hold;
 use crate::module::{Module, ModuleStateKind};
 use crate::op::{Change, Op};
 use crate::pipeline::Pipeline;
+use crate::prepared::Prepared;
 use crate::process::Process;
 use crate::report::{Receipt, StatusReport};
 use crate::reporter::Reporter;
@@ -194,11 +195,27 @@ impl ProcessHandle {
     /// [`Settled`](crate::Rejection::Settled) if it is complete or has failed;
     /// [`Stale`](crate::Rejection::Stale) if it was rerun since.
     pub fn cancel(&self, reason: &str) -> Result<Applied, TrackError> {
-        let op = self
-            .tracker()
-            .checked_op(self.seen.request_id, Change::cancel(reason))?;
-        let guard = self.hold_guard().run(self.seen.run);
-        let applied = self.tracker().write_in_turn(&op.guarded(guard))?;
+        self.send(&self.cancel_op(reason)?)
+    }
+
+    /// The change that [`cancel`](ProcessHandle::cancel) would make, for a batch.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for a reason over 255 bytes.
+    pub fn prepare_cancel(&self, reason: &str) -> Result<Prepared, TrackError> {
+        Ok(Prepared::of_process(self, self.cancel_op(reason)?))
+    }
+
+    fn cancel_op(&self, reason: &str) -> Result<Op, Invalid> {
+        let change = Change::cancel(reason);
+        let op = self.tracker().checked_op(self.seen.request_id, change)?;
+        Ok(op.guarded(self.hold_guard().run(self.seen.run)))
+    }
+
+    /// Writes an op of this handle, after what is pending in the second lane.
+    pub(crate) fn send(&self, op: &Op) -> Result<Applied, TrackError> {
+        let applied = self.tracker().write_in_turn(op)?;
         self.note(&applied);
         Ok(applied)
     }
@@ -216,7 +233,7 @@ impl ProcessHandle {
         }
     }
 
-    fn note(&self, applied: &Applied) {
+    pub(crate) fn note(&self, applied: &Applied) {
         if let Some(hold) = &self.seen.hold {
             hold.note(applied);
         }
@@ -291,7 +308,7 @@ impl ModuleHandle {
     /// [`OutOfOrder`](crate::Rejection::OutOfOrder) while a module before it is not done,
     /// [`Settled`](crate::Rejection::Settled) in a process that has settled.
     pub fn start(&self) -> Result<Applied, TrackError> {
-        self.send(Change::start(self.position()))
+        self.make(Change::start(self.position()))
     }
 
     /// Reports how far it is; starts it if it is pending.
@@ -302,22 +319,22 @@ impl ModuleHandle {
     ///
     /// [`Backwards`](crate::Rejection::Backwards) if less is done than was reported before.
     pub fn progress(&self, progress: Progress) -> Result<Applied, TrackError> {
-        self.send(Change::progress(self.position(), progress))
+        self.make(Change::progress(self.position(), progress))
     }
 
     /// Reports that its work is done. Again: no change. A module that is pending starts and ends at once.
     pub fn complete(&self) -> Result<Applied, TrackError> {
-        self.send(Change::complete(self.position()))
+        self.make(Change::complete(self.position()))
     }
 
     /// Reports that it gave up; the process has failed. Again, with the same failure: no change.
     pub fn fail(&self, failure: Failure) -> Result<Applied, TrackError> {
-        self.send(Change::fail(self.position(), failure))
+        self.make(Change::fail(self.position(), failure))
     }
 
     /// Leaves it out: counts as done. Only while it is pending.
     pub fn skip(&self, reason: &str) -> Result<Applied, TrackError> {
-        self.send(Change::skip(self.position(), reason))
+        self.make(Change::skip(self.position(), reason))
     }
 
     /// Gives it another attempt after a failure that is kept in its history; only while it is running.
@@ -340,15 +357,25 @@ impl ModuleHandle {
     /// }
     /// ```
     pub fn retry(&self, failure: Failure) -> Result<Applied, TrackError> {
-        let guard = self.guard();
-        let applied = self.send_guarded(Change::retry(self.position(), failure), guard)?;
-        // Exactly one more, not what the answer says: if the answer to an earlier sending was lost, others
-        // may have gone further, and then this handle is stale.
-        let next = guard.attempt.map_or(0, |tried| tried.saturating_add(1));
-        self.hold.attempt.fetch_max(next, Ordering::Relaxed);
-        let seen = &self.seen().modules[self.hold.index];
-        seen.attempt.fetch_max(next, Ordering::Relaxed);
-        Ok(applied)
+        self.make(Change::retry(self.position(), failure))
+    }
+
+    /// A change of the module at its position, for a batch: what the handle's own call of that name would make.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for what is wrong in itself.
+    ///
+    /// ```
+    /// # use milepost_core::{Change, ModuleHandle, Progress, TrackError};
+    /// # fn work(module: &ModuleHandle) -> Result<(), TrackError> {
+    /// let start = module.prepare(Change::start)?;
+    /// let report = module.prepare(|position| Change::progress(position, Progress::of(1, 2)))?;
+    /// # Ok(()) }
+    /// ```
+    pub fn prepare(&self, change: impl FnOnce(usize) -> Change) -> Result<Prepared, TrackError> {
+        let op = self.guarded_op(change(self.position()))?;
+        Ok(Prepared::of_module(self, op))
     }
 
     /// The second lane: progress that is not waited for, and of which the newest value is written a few
@@ -381,23 +408,47 @@ impl ModuleHandle {
     pub(crate) fn report(&self, progress: Progress) -> (Source, Result<Op, Invalid>) {
         let guard = self.guard();
         let change = Change::progress(self.position(), progress);
-        let tracker = self.tracker();
-        let op = tracker.checked_op(self.seen().request_id, change);
-        let source = Source::new(self.position(), guard);
-        (source, op.map(|op| op.guarded(guard)))
+        let op = self.checked_op(change);
+        (
+            Source::new(self.position(), guard),
+            op.map(|op| op.guarded(guard)),
+        )
     }
 
-    fn send(&self, change: Change) -> Result<Applied, TrackError> {
-        self.send_guarded(change, self.guard())
+    fn make(&self, change: Change) -> Result<Applied, TrackError> {
+        self.send(&self.guarded_op(change)?)
     }
 
-    /// Sends a change, after what is pending in the second lane.
-    fn send_guarded(&self, change: Change, guard: Guard) -> Result<Applied, TrackError> {
-        let tracker = self.tracker();
-        let op = tracker.checked_op(self.seen().request_id, change)?;
-        let applied = tracker.write_in_turn(&op.guarded(guard))?;
-        self.hold.process.note(&applied);
+    fn guarded_op(&self, change: Change) -> Result<Op, Invalid> {
+        Ok(self.checked_op(change)?.guarded(self.guard()))
+    }
+
+    fn checked_op(&self, change: Change) -> Result<Op, Invalid> {
+        self.tracker().checked_op(self.seen().request_id, change)
+    }
+
+    /// Writes an op of this handle, after what is pending in the second lane.
+    pub(crate) fn send(&self, op: &Op) -> Result<Applied, TrackError> {
+        let applied = self.tracker().write_in_turn(op)?;
+        self.note(op, &applied);
         Ok(applied)
+    }
+
+    /// Takes in what an op of this handle came to.
+    pub(crate) fn note(&self, op: &Op, applied: &Applied) {
+        self.hold.process.note(applied);
+        if let Change::Retry { .. } = op.change {
+            // Exactly one more, not what the answer says: if the answer to an earlier sending was lost, others
+            // may have gone further, and then this handle is stale.
+            let next = op.guard.attempt.map_or(0, |tried| tried.saturating_add(1));
+            self.hold.attempt.fetch_max(next, Ordering::Relaxed);
+            let seen = &self.seen().modules[self.hold.index];
+            seen.attempt.fetch_max(next, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn process(&self) -> &ProcessHandle {
+        &self.hold.process
     }
 
     /// What must hold for all that this handle and its reporters send.

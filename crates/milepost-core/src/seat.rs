@@ -1,6 +1,7 @@
 //! Where one watcher waits for one process.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -18,6 +19,17 @@ pub(crate) type Ending = Result<Arc<Process>, Rejection>;
 pub(crate) struct Seat {
     news: Mutex<News>,
     rung: Condvar,
+    /// Rung as well: for watchers that have no thread to wait on.
+    bell: OnceLock<Bell>,
+}
+
+/// What a watcher wants called when there may be news.
+struct Bell(Box<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for Bell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bell")
+    }
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +77,12 @@ impl Seat {
         }
     }
 
+    /// Whether there are news to wait for no longer.
+    pub(crate) fn is_rung(&self) -> bool {
+        let news = lock(&self.news);
+        news.dirty || news.ending.is_some() || news.trouble.is_some()
+    }
+
     /// What the watcher has read: the poller compares with it.
     pub(crate) fn saw(&self, process: &Process) {
         lock(&self.news).known = Some((process.version(), process.expires_at()));
@@ -72,7 +90,19 @@ impl Seat {
 
     pub(crate) fn ring(&self, tell: impl FnOnce(&mut News)) {
         tell(&mut lock(&self.news));
+        self.wake();
+    }
+
+    /// Has `bell` called at each ring from now on, and once now: there may have been one. A second bell is left out.
+    pub(crate) fn hang(&self, bell: Box<dyn Fn() + Send + Sync>) {
+        self.bell.get_or_init(|| Bell(bell)).0();
+    }
+
+    fn wake(&self) {
         self.rung.notify_one();
+        if let Some(bell) = self.bell.get() {
+            bell.0();
+        }
     }
 
     pub(crate) fn compare(&self, version: Option<Version>, now: DateTime<Utc>) {
@@ -84,7 +114,7 @@ impl Seat {
         if version != Some(known) || expired {
             news.dirty = true;
             drop(news);
-            self.rung.notify_one();
+            self.wake();
         }
     }
 }

@@ -307,3 +307,22 @@ pub enum StoreErrorKind {
     #[error("the store failed: its source says why")]
     Other,
 }
+
+impl StoreErrorKind {
+    /// Whether trouble with a batch may be the fault of one process in it, and none of the store's at large: then the
+    /// ops of the others may go through without it.
+    #[must_use]
+    pub fn may_concern_one(self) -> bool {
+        match self {
+            StoreErrorKind::Busy
+            | StoreErrorKind::Full
+            | StoreErrorKind::Unavailable
+            | StoreErrorKind::OutcomeUnknown => false,
+            StoreErrorKind::Corrupt
+            | StoreErrorKind::Incompatible
+            | StoreErrorKind::Limit
+            | StoreErrorKind::Unsupported
+            | StoreErrorKind::Other => true,
+        }
+    }
+}

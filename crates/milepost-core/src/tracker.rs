@@ -150,6 +150,16 @@ impl Tracker {
         Err(StoreError::new(StoreErrorKind::Busy, busy).into())
     }
 
+    /// The handle on the process that an op of [`prepare`](Tracker::prepare) has begun: what
+    /// [`begin`](Tracker::begin) answers, for those who send the op in a batch. None for an op that begins nothing.
+    ///
+    /// Asks nobody, so that it is for ops of which the verdict was [`changed`](Applied::changed): if not, the process was
+    /// there already, perhaps further on, and [`process`](Tracker::process) reads how far.
+    #[must_use]
+    pub fn begun(&self, op: &Op) -> Option<ProcessHandle> {
+        matches!(op.change, Change::Create(_)).then(|| ProcessHandle::begun(self, op))
+    }
+
     /// A handle on a process that has begun, to report its work with.
     pub fn process(&self, id: RequestId) -> Result<ProcessHandle, TrackError> {
         Ok(ProcessHandle::of(self, &*self.get(id)?))

@@ -124,6 +124,48 @@ impl Watch {
         Describe::new(self)
     }
 
+    /// Has `bell` called whenever there may be news, and once at once: for hosts that have no thread for each watcher.
+    ///
+    /// It is called by whoever writes or polls, who waits for it meanwhile: it should wake a task, and do nothing else.
+    /// The first bell is kept; those hung later are never called.
+    pub fn on_news(&self, bell: impl Fn() + Send + Sync + 'static) {
+        self.seat.hang(Box::new(bell));
+    }
+
+    /// The next news if there is any, without waiting for it. It may read from the store.
+    ///
+    /// Ask again while it [has news](Watch::has_news), once the [bell](Watch::on_news) has rung, and at
+    /// [`read_again_at`](Watch::read_again_at); nothing more comes once it [has ended](Watch::has_ended).
+    pub fn try_next(&mut self) -> Option<Result<Arc<Process>, TrackError>> {
+        let now = Instant::now();
+        match self.next_before(Some(now)) {
+            // What has ended is at hand first: the store may know no more of it.
+            Some(Err(TrackError::Timeout)) if self.read_again.is_some_and(|at| at <= now) => {
+                self.read()
+            }
+            Some(Err(TrackError::Timeout)) => None,
+            news => news,
+        }
+    }
+
+    /// Whether there may be news already. Asks nobody.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        !self.ended && (self.first.is_some() || self.seat.is_rung())
+    }
+
+    /// When to ask again though no bell has rung: after trouble of the store, or for want of a thread that polls.
+    #[must_use]
+    pub fn read_again_at(&self) -> Option<Instant> {
+        self.read_again.filter(|_| !self.ended)
+    }
+
+    /// Whether the last news was the last: a settled state, `NotFound`, or trouble that does not pass.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// The next news, or `Timeout` once `deadline` has passed; none after the end.
     fn next_before(
         &mut self,

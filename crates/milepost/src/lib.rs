@@ -42,8 +42,9 @@
 //! | [`SqliteStore`] | `sqlite` | in one file, durable at each `Ok` | threads and OS processes of this machine |
 //! | your own | | where you like | whoever it reaches |
 //!
-//! All features are on by default. `bundled` compiles SQLite in; without it the program links the SQLite that
-//! the system has. Without any feature there is the tracker, and the contract for stores: [`StatusStore`].
+//! `memory`, `sqlite` and `bundled` are on by default. `bundled` compiles SQLite in; without it the program links the
+//! SQLite that the system has. Without any feature there is the tracker, and the contract for stores: [`StatusStore`].
+//! With `tokio` there is [`AsyncTracker`], over any store, of which the calls are futures.
 //!
 //! The store is chosen where the tracker is made, and nowhere else:
 //!
@@ -135,6 +136,11 @@
 //! | fail it, or give it to others | [`Tracker::reap`] |
 //! | know why a process is where it is | [`Tracker::explain`] |
 //! | keep a store small, and do all of this now and then | [`Tracker::retention`], [`Tracker::tend_every`] |
+//!
+//! # Async hosts
+//!
+//! On tokio, with the feature `tokio`, [`AsyncTracker`] has the same names, and each call is a future. Writes of any
+//! number of tasks are joined, watches are streams, and the runtime's threads never wait for the store.
 //!
 //! # Asking
 //!
@@ -308,6 +314,8 @@
     not(feature = "sqlite"),
     doc = "[`Durability::Normal`]: #stores-and-features"
 )]
+#![cfg_attr(feature = "tokio", doc = "[`AsyncTracker`]: AsyncTracker")]
+#![cfg_attr(not(feature = "tokio"), doc = "[`AsyncTracker`]: #stores-and-features")]
 
 #[doc(inline)]
 pub use milepost_core::*;
@@ -317,6 +325,9 @@ pub use milepost_memory::*;
 #[cfg(feature = "sqlite")]
 #[doc(inline)]
 pub use milepost_sqlite::*;
+#[cfg(feature = "tokio")]
+#[doc(inline)]
+pub use milepost_tokio::*;
 /// The crates whose times and ids this one takes and gives, in the versions that fit.
 #[doc(no_inline)]
 pub use {chrono, uuid};
