@@ -134,8 +134,12 @@ impl Tasks {
             let (life, waits) = done?;
             self.lives.push(life);
             ops += u32::try_from(waits.len())?;
-            waits.into_iter().for_each(|wait| turn.waits.add(wait));
-            polls.into_iter().for_each(|poll| turn.polls.add(poll));
+            for wait in waits {
+                turn.waits.add(wait);
+            }
+            for poll in polls {
+                turn.polls.add(poll);
+            }
         }
         turn.rate = f64::from(ops) / took.as_secs_f64();
         Ok(turn)

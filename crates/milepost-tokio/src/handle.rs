@@ -134,33 +134,36 @@ impl AsyncModuleHandle {
         self.handle.state_seen()
     }
 
-    /// Starts it. Again: no change.
+    /// Starts it. Again: no change. Dropped, it may still be started.
     pub async fn start(&self) -> Result<Applied, TrackError> {
         self.send(Change::start).await
     }
 
-    /// Reports how far it is; starts it if it is pending.
+    /// Reports how far it is; starts it if it is pending. Dropped, it may still be reported.
     pub async fn progress(&self, progress: Progress) -> Result<Applied, TrackError> {
         self.send(|position| Change::progress(position, progress))
             .await
     }
 
-    /// Reports that its work is done. Again: no change.
+    /// Reports that its work is done. Again: no change. Dropped, it may still be complete.
     pub async fn complete(&self) -> Result<Applied, TrackError> {
         self.send(Change::complete).await
     }
 
-    /// Reports that it gave up; the process has failed. Again, with the same failure: no change.
+    /// Reports that it gave up; the process has failed. Again, with the same failure: no change. Dropped, it may still have
+    /// failed.
     pub async fn fail(&self, failure: Failure) -> Result<Applied, TrackError> {
         self.send(|position| Change::fail(position, failure)).await
     }
 
-    /// Leaves it out: counts as done. Only while it is pending.
+    /// Leaves it out: counts as done. Only while it is pending. Dropped, it may still be left out.
     pub async fn skip(&self, reason: &str) -> Result<Applied, TrackError> {
         self.send(|position| Change::skip(position, reason)).await
     }
 
     /// Gives it another attempt after a failure that is kept in its history; only while it is running.
+    ///
+    /// Dropped, it may still get one, of which the handle then does not know: call it again first.
     pub async fn retry(&self, failure: Failure) -> Result<Applied, TrackError> {
         self.send(|position| Change::retry(position, failure)).await
     }
