@@ -37,7 +37,7 @@ mod wipe;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -217,6 +217,10 @@ impl SqliteStore {
         self.file.is_none()
     }
 
+    fn memo(&self) -> MutexGuard<'_, Memo> {
+        self.memo.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn deadline(&self) -> Deadline {
         Deadline::after(self.config.busy_timeout)
     }
@@ -243,6 +247,8 @@ impl SqliteStore {
             open::find_file(file.path(), &self.config, deadline)?;
             let (mut writer, has_wal) = open::open_file(file.path(), &self.config, deadline)?;
             self.note_found_wal(has_wal);
+            // The new connection counts anew.
+            self.memo().know_of_others(None);
             wal_hook::note_pages(&mut writer);
             file.check().map(|()| writer)
         })

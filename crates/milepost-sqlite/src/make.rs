@@ -9,10 +9,10 @@ use milepost_core::StoreError;
 
 use crate::config::SqliteConfig;
 use crate::connection::{connect, keep_wal_on_close};
-use crate::error::{store_error, unavailable};
+use crate::error::{refuse, store_error, unavailable};
 use crate::path::beside;
 use crate::pool::Deadline;
-use crate::{media, schema};
+use crate::{checkpoints, media, schema, sql};
 
 /// Begins what is added to the name of a file while it is made.
 const TEMPORARY: &str = ".new-";
@@ -43,7 +43,10 @@ pub(crate) fn make(
     let connection = connect(&temporary.0, config, deadline)?;
     schema::upgrade(&connection, deadline)?;
     media::note_made(&connection, config)?;
-    // All of it is to be in the file that gets its name.
+    // All of it is to be in the file that gets its name. Closing would say nothing if it were not.
+    if !checkpoints::run(&connection, sql::TRUNCATE)?.is_whole {
+        return Err(refuse("somebody holds on to the new file: try again"));
+    }
     keep_wal_on_close(&connection, false)?;
     connection
         .close()

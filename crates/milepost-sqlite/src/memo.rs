@@ -12,10 +12,13 @@ const BYTES: usize = 4 * 1024 * 1024;
 /// The processes that were written last, each with its body.
 ///
 /// Nothing is ever decided on it alone: what is decided holds only if the body is found in its row, byte for
-/// byte, in the same transaction. A body holds the version, of which no two states that went by one id have
-/// the same.
+/// byte, in the same transaction. A body holds the version, and of the states that one connection writes no two that went
+/// by one id have the same. Of others' they may: a creation that is sent again makes its mark and its first version again.
+/// So all is forgotten once anybody else has written.
 #[derive(Default)]
 pub(crate) struct Memo {
+    /// What the connection that writes knew of others' commits.
+    others: Option<i64>,
     known: HashMap<RequestId, Found>,
     bytes: usize,
     /// Room for the body that is being written.
@@ -23,6 +26,19 @@ pub(crate) struct Memo {
 }
 
 impl Memo {
+    /// Forgets all if others have committed since, as SQLite's `data_version` says in this transaction; none: or may have.
+    pub(crate) fn know_of_others(&mut self, others: Option<i64>) {
+        if others.is_none() || self.others != others {
+            self.forget();
+        }
+        self.others = others;
+    }
+
+    fn forget(&mut self) {
+        self.known.clear();
+        self.bytes = 0;
+    }
+
     /// Takes what is known of a process out.
     pub(crate) fn take(&mut self, id: RequestId) -> Option<Found> {
         let known = self.known.remove(&id)?;
@@ -36,8 +52,7 @@ impl Memo {
             return;
         }
         if self.known.len() >= PROCESSES || self.bytes + found.body.len() > BYTES {
-            self.known.clear();
-            self.bytes = 0;
+            self.forget();
         }
         self.bytes += found.body.len();
         self.known.insert(id, found);

@@ -281,6 +281,8 @@ pub(crate) const UNFILL: &str =
     "DELETE FROM wipe_filler WHERE row = (SELECT row FROM wipe_filler ORDER BY row DESC LIMIT 1)";
 pub(crate) const PAGE_SIZE: &str = "PRAGMA page_size";
 
+/// A number that is another once anybody but this connection has committed.
+pub(crate) const OTHERS_COMMITS: &str = "PRAGMA data_version";
 pub(crate) const AUTO_VACUUM: &str = "PRAGMA auto_vacuum";
 pub(crate) const GIVE_BACK_WHEN_ASKED: &str = "PRAGMA auto_vacuum = INCREMENTAL";
 pub(crate) const FREE_PAGES: &str = "PRAGMA freelist_count";

@@ -1,6 +1,5 @@
 //! Write transactions: of one batch, or of the batches of several callers.
 
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -47,6 +46,12 @@ impl<'s> Transactions for Writes<'s> {
         let deadline = Deadline::at(deadline);
         let writer = self.0.writer(deadline)?;
         begin(&writer, sql::BEGIN_WRITE, deadline)?;
+        let others = writer
+            .prepare_cached(sql::OTHERS_COMMITS)
+            .and_then(|mut statement| statement.query_row([], |row| row.get(0)));
+        self.0
+            .memo()
+            .know_of_others(Some(others.map_err(store_error)?));
         Ok(WriteTransaction {
             store: self.0,
             writer,
@@ -123,11 +128,7 @@ impl WriteTransaction<'_> {
 
     fn apply_batch(&mut self, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
         // Only whoever holds the write lock comes here, so nobody waits.
-        let mut memo = self
-            .store
-            .memo
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut memo = self.store.memo();
         self.uncommitted.has_written = true;
         let applied = batch::apply(&self.writer, &self.store.last_table, &mut memo, ops);
         // It may be the only one of several that is rolled back.

@@ -8,8 +8,8 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use common::{Place, SmallDisk, begin, not_checked, source};
-use milepost_core::{StoreErrorKind, Tracker};
-use milepost_sqlite::SqliteStore;
+use milepost_core::{StoreErrorKind, Tracker, WipeLevel};
+use milepost_sqlite::{SqliteConfig, SqliteStore};
 
 #[test]
 fn a_missing_file_is_made_for_its_owner_only_and_nothing_is_left_beside_it() {
@@ -198,10 +198,22 @@ fn an_empty_file_is_ours_for_everybody_from_its_first_page_on() {
 /// them, and closing says nothing of that: the half that was linked was truncated for ever after.
 #[test]
 fn a_disk_without_room_is_full_and_leaves_no_half_made_file() {
+    for wipe_level in [WipeLevel::Files, WipeLevel::Media] {
+        try_without_room(wipe_level);
+    }
+}
+
+fn try_without_room(wipe_level: WipeLevel) {
     let Some(disk) = SmallDisk::mount("1m") else {
         return;
     };
     let (path, ballast) = (disk.path(), disk.directory().join("ballast"));
+    let open = || {
+        SqliteStore::open_with(SqliteConfig {
+            wipe_level,
+            ..SqliteConfig::new(&path)
+        })
+    };
     let mut refusals = 0;
     for room in (0..64).map(|pages| pages * 4096) {
         let all = std::fs::write(&ballast, vec![7; 1024 * 1024 - room]);
@@ -209,13 +221,13 @@ fn a_disk_without_room_is_full_and_leaves_no_half_made_file() {
             room > 0 || all.is_ok(),
             "the disk is smaller than it was made"
         );
-        if let Err(error) = SqliteStore::open(&path) {
+        if let Err(error) = open() {
             assert_eq!(error.kind(), StoreErrorKind::Full, "{}", source(&error));
             refusals += 1;
         }
         std::fs::remove_file(&ballast).expect("the ballast goes");
         // A child that another test has forked and that has not become its program yet holds the ballast a while longer.
-        let made = (0..500).find_map(|_| match SqliteStore::open(&path) {
+        let made = (0..500).find_map(|_| match open() {
             Ok(store) => Some(store),
             Err(error) => {
                 assert_eq!(error.kind(), StoreErrorKind::Full, "{}", source(&error));
@@ -225,7 +237,13 @@ fn a_disk_without_room_is_full_and_leaves_no_half_made_file() {
         });
         let store = made.expect("it opens, or is made, once there is room");
         begin(&Tracker::new(store), "a.txt");
-        std::fs::remove_file(&path).expect("a new one for the next round");
+        // At level Media the WAL stays when the store is closed.
+        for file in std::fs::read_dir(disk.directory()).expect("it is there") {
+            let file = file.expect("an entry").path();
+            if file.is_file() {
+                std::fs::remove_file(file).expect("a new one for the next round");
+            }
+        }
     }
     assert!(refusals > 10, "{refusals}");
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use common::{Place, begin, foreign_connection, pipeline};
 use milepost_core::{
-    Change, Failure, NewProcess, Query, Rejection, StoreErrorKind, TrackError, Tracker, Update,
+    Change, Failure, NewProcess, Op, Query, Rejection, StoreErrorKind, TrackError, Tracker, Update,
     Wipe,
 };
 use milepost_sqlite::{SqliteConfig, SqliteStore};
@@ -244,4 +244,46 @@ fn a_database_in_memory_serves_many_threads() {
             .processes,
         8
     );
+}
+
+/// An importer that keeps its ops sends a creation again behind an erasure: its mark and its first version come again. What
+/// another store of the file remembers of the earlier process is not what is stored.
+#[test]
+fn nothing_is_decided_on_what_was_written_before_others_began_it_again() {
+    let place = Place::new();
+    let open = || SqliteStore::open(place.path()).expect("it opens");
+    let (one, other) = (Tracker::new(open()), Tracker::new(open()));
+    let apply = |tracker: &Tracker, ops: &[Op]| {
+        let verdicts = tracker.apply(ops).expect("a batch");
+        let changed = verdicts
+            .into_iter()
+            .map(|verdict| verdict.expect("lawful").changed);
+        changed.collect::<Vec<_>>()
+    };
+    for (directory, earlier) in [("/b", 0), ("/a", 28), ("/b", 28)] {
+        let create = one
+            .prepare(NewProcess::new(&pipeline()))
+            .expect("it is lawful");
+        let id = create.id;
+        let after = |seconds| create.at + Duration::from_secs(seconds);
+        let moved = |directory: &str| {
+            let update = Update::new().symbolic_directory_path(directory);
+            Op::new(id, after(1), Change::update(update))
+        };
+        assert_eq!(apply(&one, &[create.clone(), moved("/a")]), [true; 2]);
+
+        let mut again = create.clone();
+        again.at -= Duration::from_secs(earlier);
+        let erase = Op::new(id, after(1), Change::erase());
+        let ops = [erase, again.clone(), moved(directory)];
+        assert_eq!(apply(&other, &ops), [true; 3]);
+
+        assert_eq!(apply(&one, &[moved("/a")]), [directory == "/b"]);
+        let start = Op::new(id, after(2), Change::start(1));
+        assert_eq!(apply(&one, std::slice::from_ref(&start)), [true]);
+        let found = other.get(id).expect("it is there");
+        assert_eq!(found.file().symbolic_directory_path(), "/a");
+        let micros = [found.created_at(), found.updated_at()].map(|at| at.timestamp_micros());
+        assert_eq!(micros, [again.at, start.at].map(|at| at.timestamp_micros()));
+    }
 }
