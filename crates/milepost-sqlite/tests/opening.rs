@@ -3,8 +3,10 @@
 mod common;
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
+use std::path::Path;
 use std::process::Command;
 
 use common::{Place, SmallDisk, begin, foreign_connection, source};
@@ -49,6 +51,17 @@ fn copy_file(from: &Place, to: &Place, suffix: &str) {
     assert!(copied.expect("cp runs").success());
 }
 
+/// The file itself, for a test that damages it.
+fn writable(place: &Place) -> File {
+    let file = File::options().write(true).open(place.path());
+    file.expect("it is there")
+}
+
+fn make_pipe(path: &Path) {
+    let made = Command::new("mkfifo").arg(path).status();
+    assert!(made.expect("mkfifo runs").success());
+}
+
 fn edit(place: &Place, sql: &str) {
     foreign_connection(&place.path())
         .execute_batch(sql)
@@ -68,11 +81,7 @@ fn a_directory_and_what_is_no_file_are_refused() {
     );
 
     let place = Place::new();
-    let made = Command::new("mkfifo")
-        .arg(place.path())
-        .status()
-        .expect("mkfifo runs");
-    assert!(made.success());
+    make_pipe(&place.path());
     let error =
         SqliteStore::open(place.path()).expect_err("a pipe is refused, without waiting for it");
     assert!(
@@ -218,10 +227,7 @@ fn a_newer_file_is_refused_whether_its_header_or_its_wal_says_so() {
 fn a_file_that_a_later_sqlite_alone_may_write_is_refused() {
     let place = Place::new();
     some_file(&place);
-    let file = std::fs::OpenOptions::new()
-        .write(true)
-        .open(place.path())
-        .expect("it is there");
+    let file = writable(&place);
     file.write_at(&[3], 18).expect("it is written");
     drop(file);
     let before = place.files();
@@ -240,19 +246,13 @@ fn a_truncated_file_is_refused() {
     for bytes in [600, 4_000, 4_096, 8_192, 20_480, 40_000] {
         let place = Place::new();
         some_file(&place);
-        let file = std::fs::OpenOptions::new()
-            .write(true)
-            .open(place.path())
-            .expect("it is there");
+        let file = writable(&place);
         file.set_len(bytes).expect("it is cut");
         refused(&place, StoreErrorKind::Corrupt, "truncated");
     }
     let place = Place::new();
     some_file(&place);
-    let file = std::fs::OpenOptions::new()
-        .write(true)
-        .open(place.path())
-        .expect("it is there");
+    let file = writable(&place);
     file.set_len(60).expect("it is cut within its header");
     refused(&place, StoreErrorKind::Incompatible, "truncated");
 }
@@ -328,8 +328,7 @@ fn a_pipe_beside_the_file_is_refused_and_nobody_waits_for_it() {
                 some_file(&place);
             }
             let pipe = format!("{}{suffix}", place.path().display());
-            let made = Command::new("mkfifo").arg(&pipe).status();
-            assert!(made.expect("mkfifo runs").success());
+            make_pipe(Path::new(&pipe));
             let error = SqliteStore::open(place.path()).expect_err("it is refused");
             assert_eq!(error.kind(), StoreErrorKind::Unavailable);
             let why = source(&error);
@@ -342,8 +341,7 @@ fn a_pipe_beside_the_file_is_refused_and_nobody_waits_for_it() {
     let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
     let id = begin(&tracker, "a.txt").request_id();
     let pipe = format!("{}-journal", place.path().display());
-    let made = Command::new("mkfifo").arg(&pipe).status();
-    assert!(made.expect("mkfifo runs").success());
+    make_pipe(Path::new(&pipe));
     let refused = tracker.get(id).expect_err("no reader was open");
     assert!(refused.is_retryable(), "{refused:?}");
     std::fs::remove_file(&pipe).expect("it is removed");

@@ -148,7 +148,8 @@ impl AsyncTracker {
                 Err(error) if error.is_not_found() => {}
                 found => return found,
             }
-            op.at = self.tracker().op(op.id, Change::erase()).at;
+            // The same, stamped anew.
+            op = self.op(op.id, op.change);
         }
         let busy = "the process was begun and erased by others at the same time";
         Err(StoreError::new(StoreErrorKind::Busy, busy).into())

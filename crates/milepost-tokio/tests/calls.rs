@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{Gate, pipeline};
+use common::{Gate, begin, begun, id, pipeline, watch};
 use futures_util::StreamExt;
 use milepost_core::{
     Failure, NewProcess, OverallStatus, Progress, Query, Rejection, RequestId, StatusStore,
@@ -17,7 +17,7 @@ use milepost_sqlite::SqliteStore;
 use milepost_tokio::AsyncTracker;
 
 fn nobody() -> RequestId {
-    RequestId::from(uuid::Uuid::nil())
+    id(0)
 }
 
 #[tokio::test]
@@ -72,10 +72,7 @@ async fn what_is_wrong_is_said_before_anything_is_sent() {
     let tracker = AsyncTracker::new(MemoryStore::new());
     let bad = tracker.begin(NewProcess::new(&pipeline()).file_name("\0"));
     assert!(matches!(bad.await, Err(TrackError::Invalid(_))));
-    let process = tracker
-        .begin(NewProcess::new(&pipeline()))
-        .await
-        .expect("it begins");
+    let process = begun(&tracker).await;
     let module = process.module(1).expect("a module");
     let over = module.progress(Progress::of(3, 2)).await;
     assert!(matches!(over, Err(TrackError::Invalid(_))), "{over:?}");
@@ -91,7 +88,7 @@ async fn what_is_wrong_is_said_before_anything_is_sent() {
 #[tokio::test]
 async fn beginning_twice_is_beginning_once() {
     let tracker = AsyncTracker::new(MemoryStore::new());
-    let id = RequestId::from(uuid::Uuid::from_u128(7));
+    let id = id(7);
     let new = || NewProcess::new(&pipeline()).request_id(id);
     assert!(tracker.begin(new()).await.expect("it begins").is_new());
     assert!(!tracker.begin(new()).await.expect("it is there").is_new());
@@ -103,15 +100,9 @@ async fn writes_of_many_tasks_are_joined() {
     let gate = Gate::new(MemoryStore::new());
     let tracker = AsyncTracker::new(Arc::clone(&gate));
     gate.close();
-    let begin = |n: u128| {
-        let id = RequestId::from(uuid::Uuid::from_u128(n));
-        let new = NewProcess::new(&pipeline()).request_id(id);
-        let tracker = tracker.clone();
-        tokio::spawn(async move { tracker.begin(new).await })
-    };
-    let first = begin(1);
+    let first = begin(&tracker, 1);
     gate.reached(1);
-    let others = (2..=1_000).map(begin).collect::<Vec<_>>();
+    let others = (2..=1_000).map(|n| begin(&tracker, n)).collect::<Vec<_>>();
     tokio::time::sleep(Duration::from_millis(50)).await;
     gate.open();
     first.await.expect("no panic").expect("it begins");
@@ -126,16 +117,10 @@ async fn writes_of_many_tasks_are_joined() {
 async fn what_cannot_be_written_of_one_process_spoils_nothing_of_others() {
     let gate = Gate::new(MemoryStore::new());
     let tracker = AsyncTracker::new(Arc::clone(&gate));
-    let bad = RequestId::from(uuid::Uuid::from_u128(5));
+    let bad = id(5);
     gate.fail_for(bad, StoreErrorKind::Corrupt);
     gate.close();
-    let begin = |n: u128| {
-        let id = RequestId::from(uuid::Uuid::from_u128(n));
-        let new = NewProcess::new(&pipeline()).request_id(id);
-        let tracker = tracker.clone();
-        tokio::spawn(async move { tracker.begin(new).await })
-    };
-    let tasks = (1..=10).map(begin).collect::<Vec<_>>();
+    let tasks = (1..=10).map(|n| begin(&tracker, n)).collect::<Vec<_>>();
     tokio::time::sleep(Duration::from_millis(50)).await;
     gate.open();
     for (n, task) in (1..).zip(tasks) {
@@ -148,10 +133,7 @@ async fn what_cannot_be_written_of_one_process_spoils_nothing_of_others() {
 async fn a_store_that_panics_leaves_nobody_waiting() {
     let gate = Gate::new(MemoryStore::new());
     let tracker = AsyncTracker::new(Arc::clone(&gate));
-    let process = tracker
-        .begin(NewProcess::new(&pipeline()))
-        .await
-        .expect("it begins");
+    let process = begun(&tracker).await;
     gate.panic_next();
     let unknown = process.module(1).expect("a module").start().await;
     assert!(
@@ -171,10 +153,7 @@ async fn a_store_that_panics_leaves_nobody_waiting() {
 #[tokio::test]
 async fn reports_are_written_before_the_next_transition() {
     let tracker = AsyncTracker::new(MemoryStore::new()).report_interval(Duration::from_mins(1));
-    let process = tracker
-        .begin(NewProcess::new(&pipeline()))
-        .await
-        .expect("it begins");
+    let process = begun(&tracker).await;
     let module = process.module(1).expect("a module");
     let reporter = module.reporter();
     for done in 1..=100 {
@@ -192,10 +171,7 @@ async fn reports_are_written_before_the_next_transition() {
 #[tokio::test]
 async fn a_lease_is_renewed_and_given_back() {
     let tracker = AsyncTracker::new(MemoryStore::new());
-    let process = tracker
-        .begin(NewProcess::new(&pipeline()))
-        .await
-        .expect("it begins");
+    let process = begun(&tracker).await;
     let id = process.request_id();
     let minute = Duration::from_mins(1);
     let lease = tracker
@@ -234,18 +210,13 @@ async fn closing_writes_what_was_sent_and_closes_the_store() {
     let store = Arc::downgrade(&gate);
     let tracker = AsyncTracker::new(Arc::clone(&gate));
     gate.close();
-    let id = RequestId::from(uuid::Uuid::from_u128(7));
-    let task = tokio::spawn({
-        let tracker = tracker.clone();
-        let new = NewProcess::new(&pipeline()).request_id(id);
-        async move { tracker.begin(new).await.map(drop) }
-    });
+    let task = begin(&tracker, 7);
     gate.reached(1);
     let closing = tokio::spawn(tracker.close());
     gate.open();
     task.await.expect("no panic").expect("it begins");
     closing.await.expect("no panic");
-    let kept = gate.read(id).expect("it can be read");
+    let kept = gate.read(id(7)).expect("it can be read");
     assert!(kept.is_some());
     drop(gate);
     // The task above may let its clone go a moment after it has answered.
@@ -301,14 +272,8 @@ fn it_runs_on_either_flavour_and_over_any_store() {
 #[tokio::test]
 async fn a_watch_is_a_stream_of_the_newest_states() {
     let tracker = AsyncTracker::new(MemoryStore::new());
-    let process = tracker
-        .begin(NewProcess::new(&pipeline()))
-        .await
-        .expect("it begins");
-    let watch = tracker
-        .watch(process.request_id())
-        .await
-        .expect("it is there");
+    let process = begun(&tracker).await;
+    let watch = watch(&tracker, &process).await;
     let seen = tokio::spawn(
         watch
             .map(|process| process.expect("no trouble"))
@@ -339,14 +304,8 @@ async fn a_watch_ends_when_its_process_is_erased() {
     let tracker = AsyncTracker::new(MemoryStore::new());
     let unknown = tracker.watch(nobody()).await.expect_err("nobody is there");
     assert!(unknown.is_not_found());
-    let process = tracker
-        .begin(NewProcess::new(&pipeline()))
-        .await
-        .expect("it begins");
-    let mut watch = tracker
-        .watch(process.request_id())
-        .await
-        .expect("it is there");
+    let process = begun(&tracker).await;
+    let mut watch = watch(&tracker, &process).await;
     watch.next().await.expect("the first").expect("no trouble");
     tracker.erase(process.request_id()).await.expect("an erase");
     let gone = watch
@@ -364,14 +323,8 @@ async fn a_watch_sees_what_others_change_and_outlasts_trouble() {
     let gate = Gate::new(MemoryStore::new());
     let tracker = AsyncTracker::new(Arc::clone(&gate)).poll_interval(Duration::from_millis(5));
     let other = AsyncTracker::new(Arc::clone(&gate));
-    let process = other
-        .begin(NewProcess::new(&pipeline()))
-        .await
-        .expect("it begins");
-    let mut watch = tracker
-        .watch(process.request_id())
-        .await
-        .expect("it is there");
+    let process = begun(&other).await;
+    let mut watch = watch(&tracker, &process).await;
     watch.next().await.expect("the first").expect("no trouble");
     gate.trouble_reading(true);
     let trouble = watch
@@ -400,10 +353,7 @@ async fn waiting_ends_in_time() {
     let tracker = AsyncTracker::new(MemoryStore::new());
     let unknown = tracker.wait(nobody(), Duration::MAX).await;
     assert!(unknown.expect_err("nobody is there").is_not_found());
-    let process = tracker
-        .begin(NewProcess::new(&pipeline()))
-        .await
-        .expect("it begins");
+    let process = begun(&tracker).await;
     let id = process.request_id();
     for timeout in [Duration::ZERO, Duration::from_millis(20)] {
         let late = tracker.wait(id, timeout).await;
@@ -426,10 +376,7 @@ async fn waiting_ends_in_time() {
 #[tokio::test]
 async fn ten_thousand_watchers_need_no_thread_each() {
     let tracker = AsyncTracker::new(MemoryStore::new());
-    let process = tracker
-        .begin(NewProcess::new(&pipeline()))
-        .await
-        .expect("it begins");
+    let process = begun(&tracker).await;
     let id = process.request_id();
     let mut watches = Vec::new();
     for _ in 0..10_000 {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use common::{Gate, pipeline};
+use common::{Gate, begin, begun, id, pipeline, watch};
 use futures_util::StreamExt;
 use milepost_core::{
     Failure, NewProcess, OverallStatus, Progress, RequestId, StatusStore, TrackError, Tracker,
@@ -101,7 +101,7 @@ async fn a_call_may_be_dropped_at_every_await_point_and_made_again() {
     for tracker in [Tracker::new(MemoryStore::new()), Tracker::new(sqlite)] {
         let tracker = AsyncTracker::from(tracker);
         for n in 0..20 {
-            lifecycle(&tracker, RequestId::from(uuid::Uuid::from_u128(n))).await;
+            lifecycle(&tracker, id(n)).await;
         }
         tracker.close().await;
     }
@@ -113,24 +113,21 @@ async fn what_is_dropped_before_it_is_taken_up_is_not_written_and_later_all_of_i
     let gate = Gate::new(MemoryStore::new());
     let tracker = AsyncTracker::new(Arc::clone(&gate));
     gate.close();
-    let begin = |n: u128| {
-        let id = RequestId::from(uuid::Uuid::from_u128(n));
-        let new = NewProcess::new(&pipeline()).request_id(id);
-        let tracker = tracker.clone();
-        tokio::spawn(async move { tracker.begin(new).await.map(drop) })
-    };
-    let taken_up = begin(1);
+    let taken_up = begin(&tracker, 1);
     gate.reached(1);
-    let waiting = begin(2);
+    let waiting = begin(&tracker, 2);
     tokio::time::sleep(Duration::from_millis(20)).await;
     for task in [&taken_up, &waiting] {
         task.abort();
     }
     tokio::time::sleep(Duration::from_millis(20)).await;
     gate.open();
-    begin(3).await.expect("no panic").expect("it begins");
+    begin(&tracker, 3)
+        .await
+        .expect("no panic")
+        .expect("it begins");
     let is_there = |n: u128| {
-        let found = gate.read(RequestId::from(uuid::Uuid::from_u128(n)));
+        let found = gate.read(id(n));
         found.expect("it can be read").is_some()
     };
     assert_eq!([1, 2, 3].map(is_there), [true, false, true]);
@@ -140,14 +137,8 @@ async fn what_is_dropped_before_it_is_taken_up_is_not_written_and_later_all_of_i
 #[tokio::test]
 async fn a_watch_goes_on_when_the_future_of_its_next_item_is_dropped() {
     let tracker = AsyncTracker::new(MemoryStore::new());
-    let process = tracker
-        .begin(NewProcess::new(&pipeline()))
-        .await
-        .expect("it begins");
-    let mut watch = tracker
-        .watch(process.request_id())
-        .await
-        .expect("it is there");
+    let process = begun(&tracker).await;
+    let mut watch = watch(&tracker, &process).await;
     let mut seen = Vec::new();
     for module in process.modules() {
         module.complete().await.expect("it completes");

@@ -6,12 +6,36 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use chrono::{DateTime, Utc};
 use milepost_core::{
-    Counts, Filter, Found, Listing, Op, Pipeline, Process, RequestId, StatusStore, StoreError,
-    StoreErrorKind, Verdict, Version, Wipe, WipeLevel,
+    Counts, Filter, Found, Listing, NewProcess, Op, Pipeline, Process, RequestId, StatusStore,
+    StoreError, StoreErrorKind, TrackError, Verdict, Version, Wipe, WipeLevel,
 };
+use milepost_tokio::{AsyncProcessHandle, AsyncTracker, AsyncWatch};
+use tokio::task::JoinHandle;
 
 pub(crate) fn pipeline() -> Pipeline {
     Pipeline::new("invoice-ocr", ["ocr", "parser", "keyword-db"]).expect("a good pipeline")
+}
+
+pub(crate) fn id(n: u128) -> RequestId {
+    RequestId::from(uuid::Uuid::from_u128(n))
+}
+
+/// A process that has begun.
+pub(crate) async fn begun(tracker: &AsyncTracker) -> AsyncProcessHandle {
+    let begun = tracker.begin(NewProcess::new(&pipeline())).await;
+    begun.expect("it begins")
+}
+
+/// Begins a process in a task of its own.
+pub(crate) fn begin(tracker: &AsyncTracker, n: u128) -> JoinHandle<Result<(), TrackError>> {
+    let new = NewProcess::new(&pipeline()).request_id(id(n));
+    let tracker = tracker.clone();
+    tokio::spawn(async move { tracker.begin(new).await.map(drop) })
+}
+
+pub(crate) async fn watch(tracker: &AsyncTracker, process: &AsyncProcessHandle) -> AsyncWatch {
+    let watch = tracker.watch(process.request_id()).await;
+    watch.expect("it is there")
 }
 
 /// A store whose writes a test holds back, has fail, and counts.
