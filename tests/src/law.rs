@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a law may take when it is run briefly.
-const BRIEFLY: Duration = Duration::from_secs(20);
+const BRIEFLY: Duration = Duration::from_secs(10);
 
 /// One thing that is promised, and how often it is tried.
 #[derive(Debug)]
@@ -151,7 +151,7 @@ pub fn first_seed() -> u64 {
     std::env::var("MILEPOST_SEED").map_or(1, |seed| seed.parse().expect("a number"))
 }
 
-/// Tries `count` of a law, for 20 seconds at most: what `./test` does.
+/// Tries `count` of a law, for 10 seconds at most: what `./test` does.
 ///
 /// # Panics
 ///
