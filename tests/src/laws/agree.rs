@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,10 +16,11 @@ use milepost::{
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
+use crate::bent::{Bend, Bent};
 use crate::law::{Broken, Done, Law, Shard};
 
-/// On memory, on a file of SQLite's, and on SQLite in memory. That each of them does what the contract says is
-/// shown by the kit, beside a model of its own.
+/// On memory, on a file of SQLite's, on one that two stores have open, and on SQLite in memory. That each of them does
+/// what the contract says is shown by the kit, beside a model of its own.
 pub const AGREE: Law = Law {
     name: "agree",
     says: "a sequence of ops gives the same verdicts, processes, lists and counts on every store",
@@ -36,12 +38,34 @@ fn run(shard: &Shard<'_>) -> Result<Done, Broken> {
 type Stores<'a> = dyn Fn(&Path) -> Vec<Arc<dyn StatusStore>> + 'a;
 
 fn stores(directory: &Path) -> Vec<Arc<dyn StatusStore>> {
-    let file = SqliteStore::open(directory.join("status.db")).expect("it opens");
+    let open = |name: &str| SqliteStore::open(directory.join(name)).expect("it opens");
     vec![
         Arc::new(MemoryStore::new()),
-        Arc::new(file),
+        Arc::new(open("one.db")),
+        Arc::new(Bent(Turns::new([open("two.db"), open("two.db")]))),
         Arc::new(SqliteStore::in_memory().expect("it opens")),
     ]
+}
+
+/// Stores of one file, of which now one is called, now the other, a few times in a row.
+#[derive(Debug)]
+struct Turns {
+    stores: [SqliteStore; 2],
+    calls: AtomicUsize,
+}
+
+impl Turns {
+    fn new(stores: [SqliteStore; 2]) -> Self {
+        let calls = AtomicUsize::new(0);
+        Self { stores, calls }
+    }
+}
+
+impl Bend for Turns {
+    fn store(&self) -> &dyn StatusStore {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        &self.stores[call / 4 % self.stores.len()]
+    }
 }
 
 /// Tries sequences on these stores until as many ops as the shard asks for have been judged.
@@ -113,6 +137,10 @@ enum Pick {
     Release,
     Reap(u32),
     Wish,
+    /// The op that so many others came after, sent again.
+    Again(usize),
+    /// Erased, and its creation sent again: its mark and its first revision come again.
+    Anew,
 }
 
 const PROCESSES: usize = 6;
@@ -137,6 +165,8 @@ fn pick() -> impl Strategy<Value = Pick> {
         1 => Just(Pick::Release),
         2 => (0_u32..3).prop_map(Pick::Reap),
         1 => Just(Pick::Wish),
+        3 => (0_usize..10).prop_map(Pick::Again),
+        3 => Just(Pick::Anew),
     ]
 }
 
@@ -166,6 +196,24 @@ fn time(seconds: i64) -> DateTime<Utc> {
 fn id(process: usize) -> RequestId {
     // The order of ids is not the order in which they come up.
     uuid::Uuid::from_u128(u128::MAX / (process as u128 + 2)).into()
+}
+
+/// The ops of a draft, after those that were sent before.
+fn ops(clock: &ManualClock, pipelines: &[Pipeline], sent: &[Op], draft: &Draft) -> Vec<Op> {
+    match draft.change {
+        Pick::Again(others) => sent.iter().rev().nth(others).cloned().into_iter().collect(),
+        Pick::Anew => {
+            let id = id(draft.process);
+            let mut creations = sent
+                .iter()
+                .filter(|op| matches!(op.change, Change::Create(_)));
+            // The first is not one that was refused because there was one already.
+            let creation = creations.find(|op| op.id == id);
+            let erase = Op::new(id, time(draft.at), Change::erase());
+            [erase].into_iter().chain(creation.cloned()).collect()
+        }
+        _ => op(clock, pipelines, draft).into_iter().collect(),
+    }
 }
 
 fn op(clock: &ManualClock, pipelines: &[Pipeline], draft: &Draft) -> Option<Op> {
@@ -206,6 +254,7 @@ fn op(clock: &ManualClock, pipelines: &[Pipeline], draft: &Draft) -> Option<Op> 
         Pick::Reap(0) => Change::reap(draft.token, ReapPolicy::fail()),
         Pick::Reap(attempts) => Change::reap(draft.token, ReapPolicy::retry(*attempts)),
         Pick::Wish => Change::request_cancel("please"),
+        Pick::Again(_) | Pick::Anew => return None,
     };
     if let Pick::Renew(_) | Pick::Release = draft.change {
         let lease = Guard::new().lease(draft.token);
@@ -298,15 +347,17 @@ fn agree(steps: &[Step], stores: &Stores<'_>, ops_judged: &Cell<u64>) -> Result<
     ];
     let directory = tempfile::tempdir().expect("there is room for a directory");
     let stores = stores(directory.path());
+    let mut sent = Vec::new();
     for step in steps {
         match step {
             Step::Write(drafts) => {
-                let ops = drafts
-                    .iter()
-                    .filter_map(|draft| op(&clock, &pipelines, draft))
-                    .collect::<Vec<_>>();
+                let before = sent.len();
+                for draft in drafts {
+                    sent.extend(ops(&clock, &pipelines, &sent, draft));
+                }
+                let ops = &sent[before..];
                 ops_judged.set(ops_judged.get() + ops.len() as u64);
-                are_one(&stores, |store| store.write(&ops).expect("a write"))?;
+                are_one(&stores, |store| store.write(ops).expect("a write"))?;
             }
             Step::Purge { at, limit } => {
                 // Which of several go first is each store's own affair, so it must be all or none.
