@@ -1,15 +1,14 @@
 //! Files in which somebody has had a hand: they are refused as they are, and run nothing.
 
-mod common;
-
 use std::error::Error;
 use std::process::Command;
 use std::time::Duration;
 
-use common::{Place, begin, foreign_connection};
 use milepost_core::{NewProcess, StoreErrorKind, TrackError, Tracker};
 use milepost_sqlite::{SqliteConfig, SqliteStore};
 use rusqlite::config::DbConfig;
+
+use crate::common::{Place, begin, foreign_connection};
 
 /// Opens what must be refused as corrupt, and asserts that nothing has changed by it.
 #[track_caller]
@@ -83,7 +82,7 @@ fn a_file_that_is_refused_while_a_connection_is_set_up_keeps_its_wal() {
 #[test]
 fn an_old_file_that_is_refused_is_not_brought_up_to_date() {
     let place = Place::new();
-    std::fs::write(place.path(), include_bytes!("golden/schema-2.sqlite")).expect("a file");
+    std::fs::write(place.path(), include_bytes!("../golden/schema-2.sqlite")).expect("a file");
     edit(&place, "DROP TABLE wipe_progress");
     refused(&place, "tables and indexes are not");
 }
@@ -93,7 +92,7 @@ fn an_old_file_that_is_refused_is_not_brought_up_to_date() {
 #[test]
 fn an_old_file_that_is_refused_leaves_nothing_in_a_wal_however_large_it_is() {
     let place = Place::new();
-    std::fs::write(place.path(), include_bytes!("golden/schema-2.sqlite")).expect("a file");
+    std::fs::write(place.path(), include_bytes!("../golden/schema-2.sqlite")).expect("a file");
     let memory = SqliteStore::in_memory().expect("it opens");
     let tracker = Tracker::new(memory);
     let old = foreign_connection(&place.path());
@@ -101,7 +100,8 @@ fn an_old_file_that_is_refused_leaves_nothing_in_a_wal_however_large_it_is() {
     let insert = "INSERT INTO process_a (request_id, born, revision, status, created_at, updated_at, pipeline, file_id,
                   directory, states, record) VALUES (?1, 1, 1, 0, 0, 0, 'p', x'00', '/', '', ?2)";
     for n in 0..1_000 {
-        let new = NewProcess::new(&common::pipeline()).file_description(&"long ".repeat(800));
+        let new =
+            NewProcess::new(&crate::common::pipeline()).file_description(&"long ".repeat(800));
         let process = tracker
             .begin(new.file_name(&n.to_string()))
             .expect("it begins");
@@ -193,8 +193,8 @@ fn a_schema_that_runs_anything_with_our_rows_is_refused() {
         refused(&place, "");
     }
     let old = [
-        &include_bytes!("golden/schema-1.sqlite")[..],
-        &include_bytes!("golden/schema-2.sqlite")[..],
+        &include_bytes!("../golden/schema-1.sqlite")[..],
+        &include_bytes!("../golden/schema-2.sqlite")[..],
     ];
     let edits = old
         .into_iter()
@@ -238,7 +238,7 @@ fn views_triggers_and_tables_of_others_run_nothing_and_harm_nothing() {
         51
     );
     tracker.erase(process.request_id()).expect("it is erased");
-    let new = NewProcess::new(&common::pipeline());
+    let new = NewProcess::new(&crate::common::pipeline());
     tracker.begin(new).expect("it begins");
     drop(tracker);
     let notes =

@@ -1,22 +1,19 @@
 //! What was written and not acknowledged, by a commit that failed or an OS process that was killed: nothing is answered
 //! about it before it is synced, and nothing is left of it after a wipe.
 
-#![cfg(unix)]
-
-mod common;
-
 use std::process::Command;
 use std::time::Duration;
 
-use common::{
-    Place, as_after_a_kill, begin, begin_many, erase, faults_at, foreign_connection, found_in,
-    marks, one_step_a_wipe, pipeline, wipe_until_done,
-};
 use milepost_core::{
     Change, NewProcess, RequestId, StoreErrorKind, TrackError, Tracker, Wipe, WipeLevel,
 };
 use milepost_faults::{Call, Error, Fault, Faults, Lasts};
 use milepost_sqlite::{Durability, SqliteConfig, SqliteStore};
+
+use crate::common::{
+    Place, as_after_a_kill, begin, begin_many, erase, faults_at, foreign_connection, found_in,
+    marks, one_step_a_wipe, pipeline, wipe_until_done,
+};
 
 fn open(place: &Place) -> Tracker {
     Tracker::new(SqliteStore::open(place.path()).expect("it opens"))

@@ -1,15 +1,14 @@
 //! Several who use one file: deadlines, readers beside writers, and people with a shell.
 
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::{Place, begin, foreign_connection, pipeline};
 use milepost_core::{
     Change, Failure, NewProcess, Op, Query, Rejection, StoreErrorKind, TrackError, Tracker, Update,
     Wipe,
 };
 use milepost_sqlite::{SqliteConfig, SqliteStore};
+
+use crate::common::{Place, begin, foreign_connection, pipeline};
 
 fn store_error_kind(error: &TrackError) -> Option<StoreErrorKind> {
     match error {

@@ -1,11 +1,11 @@
 //! Where lists end.
 
-mod common;
-#[path = "../../milepost-core/tests/common/ends.rs"]
+#[path = "../../../milepost-core/tests/common/ends.rs"]
 mod ends;
 
-use common::Place;
 use milepost_sqlite::SqliteStore;
+
+use crate::common::Place;
 
 #[test]
 fn a_list_ends_where_enough_was_examined() {

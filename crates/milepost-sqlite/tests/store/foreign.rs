@@ -1,16 +1,15 @@
 //! Wipes of files that other programs read and write too.
 
-mod common;
-
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{
+use milepost_core::{NewProcess, Query, Tracker, Wipe, WipeLevel};
+use milepost_sqlite::{Durability, SqliteConfig, SqliteStore};
+
+use crate::common::{
     Place, begin, begin_many, busy_process, erase, foreign_connection, found_in, marks,
     one_step_a_wipe, overlap, pipeline, wipe_until_done,
 };
-use milepost_core::{NewProcess, Query, Tracker, Wipe, WipeLevel};
-use milepost_sqlite::{Durability, SqliteConfig, SqliteStore};
 
 #[test]
 fn what_analyze_has_copied_is_wiped_too() {

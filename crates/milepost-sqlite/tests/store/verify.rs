@@ -1,15 +1,14 @@
 //! What is planted in a file of the store is found, in whatever encoding and wherever; and nothing else is.
 
-mod common;
-
 use std::error::Error;
 use std::fs;
 use std::path::Path;
 
-use common::{Place, begin, foreign_connection, root_page};
 use milepost_core::{NewProcess, StoreErrorKind, Tracker};
 use milepost_sqlite::{Encoding, Mark, PagePart, SqliteStore, Trace, Traces, verify_erased};
 use uuid::Uuid;
+
+use crate::common::{Place, begin, foreign_connection, root_page};
 
 const ID: Uuid = Uuid::from_u128(0x018f_6f2e_8c3a_7abc_8def_0123_4567_89ab);
 const TEXT: &str = "Vertrag-4711.pdf";
@@ -347,7 +346,7 @@ fn nothing_is_changed() {
     let place = Place::new();
     let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
     tracker
-        .begin(NewProcess::new(&common::pipeline()).file_name(TEXT))
+        .begin(NewProcess::new(&crate::common::pipeline()).file_name(TEXT))
         .expect("it begins");
     drop(tracker);
     let before = place.files();

@@ -1,13 +1,10 @@
 //! What is answered while the disk fails, and what stands in the file then.
 
-#![cfg(unix)]
-
-mod common;
-
-use common::{Place, as_after_a_kill, begin, erase, faults_at, pipeline, wipe_until_done};
 use milepost_core::{NewProcess, RequestId, StoreErrorKind, TrackError, Tracker};
 use milepost_faults::{Call, Error, Fault, Lasts};
 use milepost_sqlite::{Durability, SqliteConfig, SqliteStore};
+
+use crate::common::{Place, as_after_a_kill, begin, erase, faults_at, pipeline, wipe_until_done};
 
 fn kind(error: &TrackError) -> StoreErrorKind {
     match error {

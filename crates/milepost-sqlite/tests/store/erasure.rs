@@ -1,20 +1,19 @@
 //! After an erase and a wipe that is `Done`, no byte of the process is left in any file.
 
-mod common;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{
-    Place, begin, begin_many, busy_process, contains, erase, foreign_connection, found_in, marks,
-    one_step_a_wipe, pipeline, root_page, wipe_until_done,
-};
 use milepost_core::{
     Change, Failure, NewProcess, Op, OverallStatus, Progress, Query, Tracker, Update, Wipe,
 };
 use milepost_sqlite::SqliteStore;
 use uuid::Uuid;
+
+use crate::common::{
+    Place, begin, begin_many, busy_process, contains, erase, foreign_connection, found_in, marks,
+    one_step_a_wipe, pipeline, root_page, wipe_until_done,
+};
 
 #[test]
 fn nothing_is_left_of_a_process_whose_place_another_took_in_the_same_batch() {

@@ -1,7 +1,5 @@
 //! What may stand at a path when a store is opened there, and what becomes of it.
 
-mod common;
-
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
@@ -9,9 +7,10 @@ use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use common::{Place, SmallDisk, begin, foreign_connection, source};
 use milepost_core::{StoreErrorKind, Tracker};
 use milepost_sqlite::{SqliteConfig, SqliteStore};
+
+use crate::common::{Place, SmallDisk, begin, foreign_connection, source};
 
 /// Opens what must be refused, and asserts that nothing in the directory has changed by it.
 fn refused(place: &Place, kind: StoreErrorKind, says: &str) {

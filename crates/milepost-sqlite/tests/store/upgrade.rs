@@ -4,20 +4,19 @@
 //! `golden/schema-1.sqlite` was made by the last milepost of that version: processes in every state, and an
 //! erasure that was not wiped. In `golden/schema-2.sqlite` one of them was claimed besides.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{Place, begin, foreign_connection, wipe_until_done};
 use milepost_core::{
     ManualClock, ModuleStateKind, OverallStatus, Progress, Query, RequestId, StoreErrorKind, Tag,
     Tracker,
 };
 use milepost_sqlite::{SqliteConfig, SqliteStore};
 
+use crate::common::{Place, begin, foreign_connection, wipe_until_done};
+
 const GOLDEN: [&[u8]; 2] = [
-    include_bytes!("golden/schema-1.sqlite"),
-    include_bytes!("golden/schema-2.sqlite"),
+    include_bytes!("../golden/schema-1.sqlite"),
+    include_bytes!("../golden/schema-2.sqlite"),
 ];
 
 fn old_file(version: usize) -> Place {

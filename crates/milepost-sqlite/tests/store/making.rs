@@ -1,15 +1,14 @@
 //! A store where nothing stood before, or an empty file: what is made, for whom, and what is left if that fails.
 
-mod common;
-
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use common::{Place, SmallDisk, begin, not_checked, source};
 use milepost_core::{StoreErrorKind, Tracker, WipeLevel};
 use milepost_sqlite::{SqliteConfig, SqliteStore};
+
+use crate::common::{Place, SmallDisk, begin, not_checked, source};
 
 #[test]
 fn a_missing_file_is_made_for_its_owner_only_and_nothing_is_left_beside_it() {
@@ -45,7 +44,7 @@ fn start_in_a_child(place: &Place, start: &[&str]) -> Output {
     Command::new(program)
         .args(arguments)
         .arg(std::env::current_exe().expect("it runs"))
-        .args(["--exact", "in_a_child", "--nocapture"])
+        .args(["--exact", "making::in_a_child", "--nocapture"])
         .env(IN_A_CHILD, place.path())
         .output()
         .expect("it starts")

@@ -1,16 +1,15 @@
 //! Leases in the file: what is stalled is found by its index, wherever its row is and whatever became of it.
 
-mod common;
-
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use common::{Place, begin, foreign_connection, one_step_a_wipe, pipeline};
 use milepost_core::{
     Change, Counts, Filter, Listing, ManualClock, NewProcess, Order, OverallStatus, Pipeline,
     Query, RequestId, StatusStore, Term, Tracker, Wipe,
 };
 use milepost_sqlite::SqliteStore;
+
+use crate::common::{Place, begin, foreign_connection, one_step_a_wipe, pipeline};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
