@@ -4,7 +4,7 @@ use std::error::Error;
 use std::process::Command;
 use std::time::Duration;
 
-use milepost_core::{NewProcess, StoreErrorKind, TrackError, Tracker};
+use milepost_core::{NewProcess, StoreErrorKind, TrackError, Tracker, Wipe};
 use milepost_sqlite::{SqliteConfig, SqliteStore};
 use rusqlite::config::DbConfig;
 
@@ -153,6 +153,26 @@ fn a_second_row_of_progress_is_corrupt() {
         Err(TrackError::Store(error)) => assert_eq!(error.kind(), StoreErrorKind::Corrupt),
         other => panic!("{other:?}"),
     }
+}
+
+/// A connection that was left within its snapshot could begin no other read.
+#[test]
+fn a_read_that_fails_leaves_no_snapshot_open() {
+    let place = Place::new();
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+    let damaged = begin(&tracker, "a.txt").request_id();
+    edit(&place, "UPDATE process_a SET body = substr(body, 1, 4)");
+    let id = begin(&tracker, "b.txt").request_id();
+    for _ in 0..3 {
+        match tracker.get_many(&[id, damaged]) {
+            Err(TrackError::Store(error)) => assert_eq!(error.kind(), StoreErrorKind::Corrupt),
+            other => panic!("{other:?}"),
+        }
+        tracker.get(id).expect("it is as it was");
+    }
+    // Nor could a wipe go beyond it.
+    tracker.erase(id).expect("it is erased");
+    assert_eq!(tracker.wipe().expect("a wipe"), Wipe::Done);
 }
 
 /// `hex(zeroblob(200)) LIKE '%0%0..'` takes longer than anybody lives, and neither an untrusted schema nor
