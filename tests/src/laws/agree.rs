@@ -42,7 +42,10 @@ fn stores(directory: &Path) -> Vec<Arc<dyn StatusStore>> {
     vec![
         Arc::new(MemoryStore::new()),
         Arc::new(open("one.db")),
-        Arc::new(Bent(Turns::new([open("two.db"), open("two.db")]))),
+        Arc::new(Bent(Turns {
+            stores: [open("two.db"), open("two.db")],
+            calls: AtomicUsize::new(0),
+        })),
         Arc::new(SqliteStore::in_memory().expect("it opens")),
     ]
 }
@@ -52,13 +55,6 @@ fn stores(directory: &Path) -> Vec<Arc<dyn StatusStore>> {
 struct Turns {
     stores: [SqliteStore; 2],
     calls: AtomicUsize,
-}
-
-impl Turns {
-    fn new(stores: [SqliteStore; 2]) -> Self {
-        let calls = AtomicUsize::new(0);
-        Self { stores, calls }
-    }
 }
 
 impl Bend for Turns {
@@ -97,9 +93,22 @@ pub fn on(shard: &Shard<'_>, stores: &Stores<'_>) -> Result<Done, Broken> {
 /// What is done to a store, as numbers that any shrinking keeps meaningful.
 #[derive(Debug, Clone)]
 enum Step {
-    Write(Vec<Draft>),
+    Write(Vec<Sending>),
     Purge { at: i64, limit: usize },
     Wipe,
+}
+
+/// What is sent, after what was sent before.
+#[derive(Debug, Clone)]
+enum Sending {
+    New(Draft),
+    /// The op that so many others came after, sent again.
+    Again(usize),
+    /// A process erased, and its creation sent again: its mark and its first revision come again.
+    Anew {
+        process: usize,
+        at: i64,
+    },
 }
 
 /// An op before the ids and times are put in.
@@ -137,10 +146,6 @@ enum Pick {
     Release,
     Reap(u32),
     Wish,
-    /// The op that so many others came after, sent again.
-    Again(usize),
-    /// Erased, and its creation sent again: its mark and its first revision come again.
-    Anew,
 }
 
 const PROCESSES: usize = 6;
@@ -165,8 +170,6 @@ fn pick() -> impl Strategy<Value = Pick> {
         1 => Just(Pick::Release),
         2 => (0_u32..3).prop_map(Pick::Reap),
         1 => Just(Pick::Wish),
-        3 => (0_usize..10).prop_map(Pick::Again),
-        3 => Just(Pick::Anew),
     ]
 }
 
@@ -181,8 +184,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             token,
         },
     );
+    let sending = prop_oneof![
+        12 => draft.prop_map(Sending::New),
+        1 => (0_usize..10).prop_map(Sending::Again),
+        1 => (0..PROCESSES, 0_i64..300).prop_map(|(process, at)| Sending::Anew { process, at }),
+    ];
     let step = prop_oneof![
-        12 => proptest::collection::vec(draft, 1..6).prop_map(Step::Write),
+        12 => proptest::collection::vec(sending, 1..6).prop_map(Step::Write),
         1 => (0_i64..300, 0_usize..4).prop_map(|(at, limit)| Step::Purge { at, limit }),
         1 => Just(Step::Wipe),
     ];
@@ -198,21 +206,25 @@ fn id(process: usize) -> RequestId {
     uuid::Uuid::from_u128(u128::MAX / (process as u128 + 2)).into()
 }
 
-/// The ops of a draft, after those that were sent before.
-fn ops(clock: &ManualClock, pipelines: &[Pipeline], sent: &[Op], draft: &Draft) -> Vec<Op> {
-    match draft.change {
-        Pick::Again(others) => sent.iter().rev().nth(others).cloned().into_iter().collect(),
-        Pick::Anew => {
-            let id = id(draft.process);
-            let mut creations = sent
-                .iter()
-                .filter(|op| matches!(op.change, Change::Create(_)));
+fn ops(clock: &ManualClock, pipelines: &[Pipeline], sent: &[Op], sending: &Sending) -> Vec<Op> {
+    match sending {
+        Sending::New(draft) => op(clock, pipelines, draft).into_iter().collect(),
+        Sending::Again(others) => sent
+            .iter()
+            .rev()
+            .nth(*others)
+            .cloned()
+            .into_iter()
+            .collect(),
+        Sending::Anew { process, at } => {
+            let id = id(*process);
             // The first is not one that was refused because there was one already.
-            let creation = creations.find(|op| op.id == id);
-            let erase = Op::new(id, time(draft.at), Change::erase());
+            let creation = sent
+                .iter()
+                .find(|op| op.id == id && matches!(op.change, Change::Create(_)));
+            let erase = Op::new(id, time(*at), Change::erase());
             [erase].into_iter().chain(creation.cloned()).collect()
         }
-        _ => op(clock, pipelines, draft).into_iter().collect(),
     }
 }
 
@@ -254,7 +266,6 @@ fn op(clock: &ManualClock, pipelines: &[Pipeline], draft: &Draft) -> Option<Op> 
         Pick::Reap(0) => Change::reap(draft.token, ReapPolicy::fail()),
         Pick::Reap(attempts) => Change::reap(draft.token, ReapPolicy::retry(*attempts)),
         Pick::Wish => Change::request_cancel("please"),
-        Pick::Again(_) | Pick::Anew => return None,
     };
     if let Pick::Renew(_) | Pick::Release = draft.change {
         let lease = Guard::new().lease(draft.token);
@@ -350,10 +361,10 @@ fn agree(steps: &[Step], stores: &Stores<'_>, ops_judged: &Cell<u64>) -> Result<
     let mut sent = Vec::new();
     for step in steps {
         match step {
-            Step::Write(drafts) => {
+            Step::Write(sendings) => {
                 let before = sent.len();
-                for draft in drafts {
-                    sent.extend(ops(&clock, &pipelines, &sent, draft));
+                for sending in sendings {
+                    sent.extend(ops(&clock, &pipelines, &sent, sending));
                 }
                 let ops = &sent[before..];
                 ops_judged.set(ops_judged.get() + ops.len() as u64);
