@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use milepost_core::{
-    Change, Failure, NewProcess, Pipeline, ProcessHandle, Progress, RequestId, StoreError, Tracker,
-    Update, Wipe,
+    Change, Failure, NewProcess, Pipeline, ProcessHandle, Progress, RequestId, StoreError,
+    StoreErrorKind, TrackError, Tracker, Update, Wipe,
 };
 use milepost_sqlite::{SqliteConfig, SqliteStore};
 use uuid::Uuid;
@@ -47,6 +47,30 @@ impl Place {
             .collect::<Vec<_>>();
         files.sort();
         files
+    }
+
+    /// Those that keep anything: the shared memory beside a WAL is made anew from it, and says who reads.
+    pub(crate) fn kept_files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut files = self.files();
+        files.retain(|(path, _)| !path.ends_with("status.db-shm"));
+        files
+    }
+}
+
+/// Makes a store's file, closed and complete, with some processes in it.
+pub(crate) fn some_file(place: &Place) {
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+    for n in 0..50 {
+        begin(&tracker, &format!("file-{n}.txt"));
+    }
+}
+
+/// What kind of error it is of the store's.
+#[track_caller]
+pub(crate) fn store_error_kind(error: &TrackError) -> StoreErrorKind {
+    match error {
+        TrackError::Store(error) => error.kind(),
+        other => panic!("no error of the store: {other:?}"),
     }
 }
 

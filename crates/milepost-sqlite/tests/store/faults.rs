@@ -4,14 +4,9 @@ use milepost_core::{NewProcess, RequestId, StoreErrorKind, TrackError, Tracker};
 use milepost_faults::{Call, Error, Fault, Lasts};
 use milepost_sqlite::{Durability, SqliteConfig, SqliteStore};
 
-use crate::common::{Place, as_after_a_kill, begin, erase, faults_at, pipeline, wipe_until_done};
-
-fn kind(error: &TrackError) -> StoreErrorKind {
-    match error {
-        TrackError::Store(error) => error.kind(),
-        other => panic!("no error of the store: {other:?}"),
-    }
-}
+use crate::common::{
+    Place, as_after_a_kill, begin, erase, faults_at, pipeline, store_error_kind, wipe_until_done,
+};
 
 /// What the file would hold of a process if everything were killed now.
 fn status_after_a_crash(place: &Place, id: RequestId) -> Result<String, TrackError> {
@@ -42,7 +37,7 @@ fn what_is_answered_after_a_commit_that_failed_still_holds_after_a_crash() {
             error: Error::Io,
         });
         let failed = module.start().expect_err("it is not synced");
-        assert_eq!(kind(&failed), StoreErrorKind::OutcomeUnknown);
+        assert_eq!(store_error_kind(&failed), StoreErrorKind::OutcomeUnknown);
         faults.disarm();
         let found = tracker.get(id).expect("it is there");
         let answered = format!("{:?}", found.modules()[0].state());

@@ -4,19 +4,19 @@ use std::error::Error;
 use std::process::Command;
 use std::time::Duration;
 
-use milepost_core::{NewProcess, StoreErrorKind, TrackError, Tracker, Wipe};
+use milepost_core::{NewProcess, StoreErrorKind, Tracker, Wipe};
 use milepost_sqlite::{SqliteConfig, SqliteStore};
 use rusqlite::config::DbConfig;
 
-use crate::common::{Place, begin, foreign_connection};
+use crate::common::{Place, begin, foreign_connection, pipeline, some_file, store_error_kind};
 
 /// Opens what must be refused as corrupt, and asserts that nothing has changed by it.
 #[track_caller]
 fn refused(place: &Place, says: &str) {
-    // The shared memory beside a WAL is rebuilt from it, and holds nothing of its own; nor does a WAL of no bytes.
+    // A WAL of no bytes holds nothing.
     let kept = || {
-        let files = place.files().into_iter();
-        files.filter(|(path, bytes)| !path.ends_with("status.db-shm") && !bytes.is_empty())
+        let files = place.kept_files().into_iter();
+        files.filter(|(_, bytes)| !bytes.is_empty())
     };
     let before = kept().collect::<Vec<_>>();
     let error = SqliteStore::open(place.path()).expect_err("it is refused");
@@ -30,13 +30,6 @@ fn refused(place: &Place, says: &str) {
         before.into_iter().eq(kept()),
         "a refused file was touched: {names:?}: {source}"
     );
-}
-
-fn some_file(place: &Place) {
-    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
-    for n in 0..50 {
-        begin(&tracker, &format!("file-{n}.txt"));
-    }
 }
 
 /// What SQLite lets nobody do by mistake.
@@ -100,8 +93,7 @@ fn an_old_file_that_is_refused_leaves_nothing_in_a_wal_however_large_it_is() {
     let insert = "INSERT INTO process_a (request_id, born, revision, status, created_at, updated_at, pipeline, file_id,
                   directory, states, record) VALUES (?1, 1, 1, 0, 0, 0, 'p', x'00', '/', '', ?2)";
     for n in 0..1_000 {
-        let new =
-            NewProcess::new(&crate::common::pipeline()).file_description(&"long ".repeat(800));
+        let new = NewProcess::new(&pipeline()).file_description(&"long ".repeat(800));
         let process = tracker
             .begin(new.file_name(&n.to_string()))
             .expect("it begins");
@@ -149,10 +141,8 @@ fn a_second_row_of_progress_is_corrupt() {
     tracker
         .erase(id)
         .expect("erasing tells nothing of a wipe that failed");
-    match tracker.wipe() {
-        Err(TrackError::Store(error)) => assert_eq!(error.kind(), StoreErrorKind::Corrupt),
-        other => panic!("{other:?}"),
-    }
+    let error = tracker.wipe().expect_err("it is found");
+    assert_eq!(store_error_kind(&error), StoreErrorKind::Corrupt);
 }
 
 /// A connection that was left within its snapshot could begin no other read.
@@ -164,10 +154,9 @@ fn a_read_that_fails_leaves_no_snapshot_open() {
     edit(&place, "UPDATE process_a SET body = substr(body, 1, 4)");
     let id = begin(&tracker, "b.txt").request_id();
     for _ in 0..3 {
-        match tracker.get_many(&[id, damaged]) {
-            Err(TrackError::Store(error)) => assert_eq!(error.kind(), StoreErrorKind::Corrupt),
-            other => panic!("{other:?}"),
-        }
+        let both = tracker.get_many(&[id, damaged]);
+        let error = both.expect_err("one is damaged");
+        assert_eq!(store_error_kind(&error), StoreErrorKind::Corrupt);
         tracker.get(id).expect("it is as it was");
     }
     // Nor could a wipe go beyond it.
@@ -258,7 +247,7 @@ fn views_triggers_and_tables_of_others_run_nothing_and_harm_nothing() {
         51
     );
     tracker.erase(process.request_id()).expect("it is erased");
-    let new = NewProcess::new(&crate::common::pipeline());
+    let new = NewProcess::new(&pipeline());
     tracker.begin(new).expect("it begins");
     drop(tracker);
     let notes =

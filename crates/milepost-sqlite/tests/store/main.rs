@@ -14,7 +14,9 @@ mod foreign;
 mod hostile;
 mod leases;
 mod lists;
+#[cfg(unix)]
 mod making;
+#[cfg(unix)]
 mod opening;
 mod sharing;
 mod upgrade;

@@ -10,30 +10,15 @@ use std::process::Command;
 use milepost_core::{StoreErrorKind, Tracker};
 use milepost_sqlite::{SqliteConfig, SqliteStore};
 
-use crate::common::{Place, SmallDisk, begin, foreign_connection, source};
+use crate::common::{Place, SmallDisk, begin, foreign_connection, some_file, source};
 
 /// Opens what must be refused, and asserts that nothing in the directory has changed by it.
 fn refused(place: &Place, kind: StoreErrorKind, says: &str) {
-    // The shared memory beside a WAL is rebuilt from it, and holds nothing of its own.
-    let kept = || {
-        place
-            .files()
-            .into_iter()
-            .filter(|(path, _)| !path.ends_with("status.db-shm"))
-    };
-    let before = kept().collect::<Vec<_>>();
+    let before = place.kept_files();
     let error = SqliteStore::open(place.path()).expect_err("it is refused");
     assert_eq!(error.kind(), kind, "{error}: {}", source(&error));
     assert!(source(&error).contains(says), "{}", source(&error));
-    assert!(before.into_iter().eq(kept()), "a refused file was touched");
-}
-
-/// Makes a store's file, closed and complete, with some processes in it.
-fn some_file(place: &Place) {
-    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
-    for n in 0..50 {
-        begin(&tracker, &format!("file-{n}.txt"));
-    }
+    assert!(before == place.kept_files(), "a refused file was touched");
 }
 
 #[test]

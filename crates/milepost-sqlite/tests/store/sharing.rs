@@ -3,19 +3,11 @@
 use std::time::{Duration, Instant};
 
 use milepost_core::{
-    Change, Failure, NewProcess, Op, Query, Rejection, StoreErrorKind, TrackError, Tracker, Update,
-    Wipe,
+    Change, Failure, NewProcess, Op, Query, Rejection, StoreErrorKind, Tracker, Update, Wipe,
 };
 use milepost_sqlite::{SqliteConfig, SqliteStore};
 
-use crate::common::{Place, begin, foreign_connection, pipeline};
-
-fn store_error_kind(error: &TrackError) -> Option<StoreErrorKind> {
-    match error {
-        TrackError::Store(error) => Some(error.kind()),
-        _ => None,
-    }
-}
+use crate::common::{Place, begin, foreign_connection, pipeline, store_error_kind};
 
 fn tracker_that_waits(place: &Place, busy_timeout: Duration) -> Tracker {
     let config = SqliteConfig {
@@ -38,7 +30,7 @@ fn a_call_is_busy_at_its_deadline_and_not_before_and_works_once_the_lock_is_free
 
     let began = Instant::now();
     let error = module.start().expect_err("the lock is held");
-    assert_eq!(store_error_kind(&error), Some(StoreErrorKind::Busy));
+    assert_eq!(store_error_kind(&error), StoreErrorKind::Busy);
     assert!(error.is_retryable());
     assert!(began.elapsed() >= busy_timeout);
     // Reading goes on meanwhile.
@@ -110,7 +102,7 @@ fn waiting_for_the_connection_counts_towards_the_deadline() {
         for module in &modules {
             scope.spawn(|| {
                 let error = module.start().expect_err("the lock is held");
-                assert_eq!(store_error_kind(&error), Some(StoreErrorKind::Busy));
+                assert_eq!(store_error_kind(&error), StoreErrorKind::Busy);
             });
         }
     });
@@ -139,7 +131,7 @@ fn a_file_that_was_removed_or_replaced_while_open_is_neither_written_nor_read() 
             tracker.get(id).expect_err("nothing is read"),
             tracker.count(&Query::new()).expect_err("nothing is read"),
         ] {
-            assert_eq!(store_error_kind(&error), Some(StoreErrorKind::Unavailable));
+            assert_eq!(store_error_kind(&error), StoreErrorKind::Unavailable);
             let source = std::error::Error::source(&error).expect("a cause");
             let source = source.source().unwrap_or(source);
             assert!(source.to_string().contains(says), "{source}");

@@ -8,7 +8,7 @@ use milepost_core::{NewProcess, StoreErrorKind, Tracker};
 use milepost_sqlite::{Encoding, Mark, PagePart, SqliteStore, Trace, Traces, verify_erased};
 use uuid::Uuid;
 
-use crate::common::{Place, begin, foreign_connection, root_page};
+use crate::common::{Place, begin, foreign_connection, pipeline, root_page};
 
 const ID: Uuid = Uuid::from_u128(0x018f_6f2e_8c3a_7abc_8def_0123_4567_89ab);
 const TEXT: &str = "Vertrag-4711.pdf";
@@ -346,7 +346,7 @@ fn nothing_is_changed() {
     let place = Place::new();
     let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
     tracker
-        .begin(NewProcess::new(&crate::common::pipeline()).file_name(TEXT))
+        .begin(NewProcess::new(&pipeline()).file_name(TEXT))
         .expect("it begins");
     drop(tracker);
     let before = place.files();
