@@ -61,6 +61,40 @@ impl Iterator for Describe {
     }
 }
 
+impl Process {
+    /// What is new since an earlier state, in words for people, a line each: all that there is to say if none is
+    /// given, or one of another process.
+    ///
+    /// The lines of [`Describe`], for those who follow a process in a way of their own. They hold no control characters,
+    /// whatever workers report.
+    ///
+    /// ```
+    /// # use milepost_core::{RequestId, TrackError, Tracker};
+    /// fn follow(tracker: &Tracker, id: RequestId) -> Result<(), TrackError> {
+    ///     let mut before = None;
+    ///     for now in tracker.watch(id)? {
+    ///         let now = now?;
+    ///         for line in now.describe_since(before.as_deref()) {
+    ///             println!("{line}");
+    ///         }
+    ///         before = Some(now);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn describe_since(&self, before: Option<&Process>) -> Vec<String> {
+        let same = |before: &&Process| before.version.born == self.version.born;
+        changes(before.filter(same), self)
+    }
+
+    /// Where the module at `position`, counted from 1, stands, in a line for people; none outside the chain.
+    #[must_use]
+    pub fn describe_module(&self, position: usize) -> Option<String> {
+        Some(module_line(self.module(position)?, self))
+    }
+}
+
 /// What changed from one state to the next, a line each.
 fn changes(before: Option<&Process>, now: &Process) -> Vec<String> {
     let mut lines = Vec::new();

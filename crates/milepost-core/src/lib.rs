@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod limits;
+pub mod schema;
 
 mod background;
 mod body;
@@ -11,6 +12,7 @@ mod describe;
 mod ear;
 mod erase;
 mod error;
+mod estimate;
 mod explain;
 mod file;
 mod filter;
@@ -29,6 +31,7 @@ mod leases;
 mod listing;
 mod machine;
 mod module;
+mod names;
 mod new_process;
 mod op;
 mod perform;
@@ -61,6 +64,7 @@ pub use cursor::Cursor;
 pub use describe::Describe;
 pub use erase::{Erased, Updated};
 pub use error::TrackError;
+pub use estimate::{Estimate, Estimator, TimeLeft};
 pub use explain::{
     CancelWish, Explanation, Fault, Holder, HolderState, ModuleAttempt, NextStep, PastAttempt,
     PastEnd, RunningModule, WaitingFor,

@@ -59,6 +59,10 @@ pub const LIST_EXAMINED: usize = 100_000;
 pub const COUNT_EXAMINED: usize = 1_000_000;
 /// Processes that one `purge` of a store erases, at most; the tracker repeats.
 pub const PURGE: usize = 10_000;
+/// Processes by which another is [estimated](crate::Tracker::estimate), at most.
+pub const ESTIMATE_SAMPLES: usize = 100;
+/// Processes by which another is estimated, at least: by fewer nothing is said.
+pub const ESTIMATE_LEAST_SAMPLES: usize = 5;
 /// Terms in one filter.
 pub const TERMS: usize = 128;
 /// The shortest time that a lease may be asked for.

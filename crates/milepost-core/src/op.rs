@@ -265,6 +265,12 @@ impl Change {
         }
     }
 
+    /// The position of the module that it changes, if it changes one.
+    #[must_use]
+    pub fn module(&self) -> Option<usize> {
+        self.position()
+    }
+
     /// Checks what is wrong in itself, except whether a module's position exists.
     pub(crate) fn check(&self) -> Result<(), Invalid> {
         match self {
@@ -315,24 +321,7 @@ pub enum ChangeKind {
 
 impl std::fmt::Display for ChangeKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            ChangeKind::Create => "create",
-            ChangeKind::Start => "start",
-            ChangeKind::Progress => "progress",
-            ChangeKind::Complete => "complete",
-            ChangeKind::Fail => "fail",
-            ChangeKind::Skip => "skip",
-            ChangeKind::Retry => "retry",
-            ChangeKind::Cancel => "cancel",
-            ChangeKind::Rerun => "rerun",
-            ChangeKind::Update => "update",
-            ChangeKind::Erase => "erase",
-            ChangeKind::Claim => "claim",
-            ChangeKind::Renew => "renew",
-            ChangeKind::Release => "release",
-            ChangeKind::Reap => "reap",
-            ChangeKind::RequestCancel => "request to cancel",
-        })
+        f.write_str(self.name())
     }
 }
 

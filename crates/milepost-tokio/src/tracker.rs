@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use milepost_core::{
-    Applied, Change, Clock, Counts, Erased, Explanation, FileId, NewProcess, NotFoundReport, Op,
-    Page, Prepared, Process, Query, ReapPolicy, Reaped, RequestId, RetentionPolicy, StatusReport,
-    StatusStore, StoreError, StoreErrorKind, Tended, TrackError, Tracker, Update, Updated, Verdict,
-    Wipe, WipeLevel,
+    Applied, Change, Clock, Counts, Erased, Estimate, Explanation, FileId, NewProcess,
+    NotFoundReport, Op, Page, Prepared, Process, Query, ReapPolicy, Reaped, RequestId,
+    RetentionPolicy, StatusReport, StatusStore, StoreError, StoreErrorKind, Tended, TrackError,
+    Tracker, Update, Updated, Verdict, Wipe, WipeLevel,
 };
 use tokio::task::spawn_blocking;
 
 use crate::desk::Desk;
+use crate::estimate::AsyncEstimator;
 use crate::handle::AsyncProcessHandle;
 use crate::lease::AsyncLease;
 use crate::writer::Writer;
@@ -205,6 +206,17 @@ impl AsyncTracker {
     /// Why a process is where it is, and what comes next. Cancel-safe.
     pub async fn explain(&self, id: RequestId) -> Result<Explanation, TrackError> {
         self.run(move |tracker| tracker.explain(id)).await
+    }
+
+    /// How far a process is as a whole, and how long it may still take. Cancel-safe.
+    pub async fn estimate(&self, id: RequestId) -> Result<Estimate, TrackError> {
+        self.run(move |tracker| tracker.estimate(id)).await
+    }
+
+    /// Estimates of one process, one after another, whose fraction never goes back. Asks nobody.
+    #[must_use]
+    pub fn estimator(&self, id: RequestId) -> AsyncEstimator {
+        AsyncEstimator::new(self, id)
     }
 
     /// Cancels a process: what is pending or running becomes cancelled. Dropped, it may still be cancelled.

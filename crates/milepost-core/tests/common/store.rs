@@ -52,6 +52,14 @@ impl MapStore {
         MapStore::default()
     }
 
+    /// A store of one process.
+    pub(crate) fn holding(process: &Process) -> Self {
+        let held = Map::from([(process.request_id(), Arc::new(process.clone()))]);
+        let mut store = MapStore::default();
+        store.map = Mutex::new(held);
+        store
+    }
+
     /// A store that says when it is dropped.
     pub(crate) fn closing(closed: &Arc<AtomicBool>) -> Self {
         let mut store = MapStore::default();
