@@ -61,6 +61,8 @@ fn from_record(record: Vec<u8>) -> (Vec<u8>, Result<Process, RecordError>) {
 #[bench::memory_begin_100(stores::memory().begin(100))]
 #[bench::memory_advance(stores::memory().advance(1))]
 #[bench::memory_advance_100(stores::memory().advance(100))]
+#[bench::traced_advance_100(stores::traced().advance(100))]
+#[bench::metered_advance_100(stores::metered().advance(100))]
 #[bench::sqlite_advance(stores::sqlite().advance(1))]
 #[bench::sqlite_advance_100(stores::sqlite().advance(100))]
 fn write(batch: Batch) -> (Batch, Result<Vec<Verdict>, TrackError>) {

@@ -2,8 +2,8 @@
 //! is counted is a call with its statements prepared, and not the first one.
 
 use milepost::{
-    Change, Durability, MemoryStore, Op, OverallStatus, Page, Query, RequestId, SqliteConfig,
-    SqliteStore, StatusStore, TrackError, Tracker, Verdict,
+    Change, Durability, MemoryStore, Metered, Op, OverallStatus, Page, Query, RequestId,
+    SqliteConfig, SqliteStore, StatusStore, Traced, TrackError, Tracker, Verdict,
 };
 use tempfile::TempDir;
 
@@ -40,6 +40,16 @@ pub(crate) struct Question {
 /// The store in memory.
 pub(crate) fn memory() -> Warm {
     Warm::of(MemoryStore::new(), None)
+}
+
+/// The same with somebody to look on, where nobody does: no subscriber is there.
+pub(crate) fn traced() -> Warm {
+    Warm::of(Traced::new(MemoryStore::new()), None)
+}
+
+/// The same with somebody to count, where nobody does: no recorder is there.
+pub(crate) fn metered() -> Warm {
+    Warm::of(Metered::new(MemoryStore::new()), None)
 }
 
 /// The store in a file, at `NORMAL`: a sync is the disk's work.

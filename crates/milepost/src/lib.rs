@@ -44,7 +44,7 @@
 //!
 //! `memory`, `sqlite` and `bundled` are on by default. `bundled` compiles SQLite in; without it the program links the
 //! SQLite that the system has. Without any feature there is the tracker, and the contract for stores: [`StatusStore`].
-//! With `tokio` there is [`AsyncTracker`], over any store, of which the calls are futures.
+//! `tokio`, `tracing`, `metrics`, `progress` and `export` add what stands below, over any store.
 //!
 //! The store is chosen where the tracker is made, and nowhere else:
 //!
@@ -139,8 +139,32 @@
 //!
 //! # Async hosts
 //!
-//! On tokio, with the feature `tokio`, [`AsyncTracker`] has the same names, and each call is a future. Writes of any
+//! On tokio [`AsyncTracker`] has the same names, and each call is a future. Writes of any
 //! number of tasks are joined, watches are streams, and the runtime's threads never wait for the store.
+//!
+//! # Looking on
+//!
+//! A store that is looked at is a store again, so that is one line too. Either may be left out:
+//!
+//! ```
+//! # #[cfg(all(feature = "metrics", feature = "tracing"))]
+//! # {
+//! use milepost::{MemoryStore, Metered, Traced, Tracker};
+//!
+//! let store = MemoryStore::new();
+//! let tracker = Tracker::new(Traced::new(Metered::new(store))); // was: Tracker::new(store)
+//! # }
+//! ```
+//!
+//! [`Traced`] tells spans of calls and events of changes to `tracing`, [`Metered`] counters, gauges and histograms to
+//! `metrics`: what exactly, and what never, stands there. [`Bars`] shows a process on a terminal, or as lines in a pipe.
+//!
+//! # How much is left
+//!
+//! [`Tracker::estimate`] says how far a process is as a whole, from 0 to 1, and how long it may still take: the median
+//! and the 90th percentile by what the newest complete processes of its chain took, if there are at least five.
+//! [`Tracker::estimator`] is for whoever follows one process: its fraction never goes back, whatever is tried again. No
+//! figure is kept, so that none outlives what was erased.
 //!
 //! # Asking
 //!
@@ -151,6 +175,7 @@
 //! | wait until it has settled | [`Tracker::wait`] |
 //! | follow it | [`Tracker::watch`]; [`Watch::describe`] puts it in words |
 //! | find processes | [`Tracker::list`] with a [`Query`], page by page; [`Tracker::count`] |
+//! | write them out as JSON lines | [`Export::export`]; [`schema`] says what stands there |
 //!
 //! ```
 //! # use milepost::{MemoryStore, NewProcess, Pipeline, Tracker};
@@ -314,9 +339,39 @@
     not(feature = "sqlite"),
     doc = "[`Durability::Normal`]: #stores-and-features"
 )]
+#![cfg_attr(feature = "metrics", doc = "[`Metered`]: Metered")]
+#![cfg_attr(not(feature = "metrics"), doc = "[`Metered`]: #stores-and-features")]
+#![cfg_attr(feature = "tracing", doc = "[`Traced`]: Traced")]
+#![cfg_attr(not(feature = "tracing"), doc = "[`Traced`]: #stores-and-features")]
+#![cfg_attr(feature = "progress", doc = "[`Bars`]: Bars")]
+#![cfg_attr(not(feature = "progress"), doc = "[`Bars`]: #stores-and-features")]
+#![cfg_attr(feature = "export", doc = "[`Export::export`]: Export::export")]
+#![cfg_attr(
+    not(feature = "export"),
+    doc = "[`Export::export`]: #stores-and-features"
+)]
 #![cfg_attr(feature = "tokio", doc = "[`AsyncTracker`]: AsyncTracker")]
 #![cfg_attr(not(feature = "tokio"), doc = "[`AsyncTracker`]: #stores-and-features")]
 
+#[cfg(feature = "progress")]
+mod bars;
+#[cfg(feature = "export")]
+mod export;
+#[cfg(feature = "metrics")]
+mod metered;
+#[cfg(feature = "tracing")]
+mod traced;
+
+#[cfg(feature = "progress")]
+pub use bars::Bars;
+#[cfg(feature = "export")]
+pub use export::{Export, ExportError};
+/// The crate that draws [`Bars`], in the version that fits.
+#[cfg(feature = "progress")]
+#[doc(no_inline)]
+pub use indicatif;
+#[cfg(feature = "metrics")]
+pub use metered::{METERED_MODULES, Metered};
 #[doc(inline)]
 pub use milepost_core::*;
 #[cfg(feature = "memory")]
@@ -328,6 +383,8 @@ pub use milepost_sqlite::*;
 #[cfg(feature = "tokio")]
 #[doc(inline)]
 pub use milepost_tokio::*;
+#[cfg(feature = "tracing")]
+pub use traced::Traced;
 /// The crates whose times and ids this one takes and gives, in the versions that fit.
 #[doc(no_inline)]
 pub use {chrono, uuid};

@@ -11,11 +11,12 @@
 
 use std::error::Error;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 
-use milepost::{NewProcess, OverallStatus, Pipeline, RequestId, SqliteStore, Tracker, Wipe};
+use milepost::{Bars, NewProcess, OverallStatus, Pipeline, RequestId, SqliteStore, Tracker, Wipe};
 use serde::Serialize;
 
 mod trouble;
@@ -128,18 +129,22 @@ fn process_file(
     let worker = thread::spawn(move || worker::run(&job));
 
     // This could as well be another OS process on the same file: see the example `two_processes`.
-    title(&format!(
-        "{name}: a line for each change, and a report in between"
-    ));
+    title(&format!("{name}: how far it is, and a report in between"));
+    // On a terminal there are bars; elsewhere a line for each change.
+    let mut bars = Bars::new(tracker, id).lines_to(io::stdout());
     let mut asked = false;
-    for line in tracker.watch(id)?.describe() {
-        println!("{}", line?);
-        let process = tracker.get(id)?;
+    for state in tracker.watch(id)? {
+        let process = state?;
+        bars.show(&process);
         if !asked && process.modules()[0].state().is_done() {
             asked = true;
-            println!();
-            print_json(&tracker.process_status(id)?)?;
-            println!();
+            let report = tracker.process_status(id)?;
+            bars.suspend(|| {
+                println!();
+                print_json(&report)?;
+                println!();
+                Outcome::Ok(())
+            })?;
         }
     }
     match worker.join() {
