@@ -49,6 +49,13 @@ fn nothing_is_left(place: &Place, marks: impl IntoIterator<Item = Mark>) {
     assert!(traces.is_clean(), "{traces}");
 }
 
+/// How many rows of zeros are in the file.
+fn fillers(place: &Place) -> i64 {
+    foreign_connection(&place.path())
+        .query_row("SELECT count(*) FROM wipe_filler", [], |row| row.get(0))
+        .expect("they are counted")
+}
+
 fn lengths(place: &Place) -> [u64; 2] {
     ["status.db", "status.db-wal"].map(|name| {
         fs::metadata(place.path().with_file_name(name))
@@ -79,6 +86,7 @@ fn nothing_is_given_back_and_nothing_is_left() {
         erase(&tracker, &erased);
         let wipe = wiped(&tracker);
         assert!(is_done(&wipe), "{wipe:?}");
+        assert_eq!(fillers(&place), 0);
         drop(tracker);
         let after = lengths(&place);
         assert!(
@@ -132,6 +140,23 @@ fn an_erase_wipes_as_far_as_the_store_was_opened_to() {
     assert_eq!(tracker.erase(id).expect("an erase").wipe, Wipe::Done);
     assert!(lengths(&place)[1] >= before[1]);
     assert!(is_done(&wiped(&tracker)));
+}
+
+/// Of a wipe that was killed.
+#[test]
+fn rows_of_zeros_that_were_left_go_with_the_next_wipe() {
+    let place = Place::new();
+    let tracker = open(keeping(place.path()));
+    let id = begin(&tracker, "erased.pdf").request_id();
+    drop(tracker);
+    foreign_connection(&place.path())
+        .execute_batch(&"INSERT INTO wipe_filler (zeros) VALUES (zeroblob(50000));".repeat(3))
+        .expect("they are written");
+    let tracker = open(keeping(place.path()));
+    assert_eq!(fillers(&place), 3);
+    erase(&tracker, &[id]);
+    assert!(is_done(&wiped(&tracker)));
+    assert_eq!(fillers(&place), 0);
 }
 
 /// Each wipe once wrote a megabyte past the end of the WAL, which never became shorter: a small disk was full after forty

@@ -33,3 +33,18 @@ fn a_process_that_settles_otherwise_at_the_same_moment_is_counted_otherwise() {
     }
     assert_eq!(complete_and_failed(), (1, 0));
 }
+
+/// They are counted within an index, by their pipeline; no process has two.
+#[test]
+fn of_two_pipelines_at_once_there_is_none() {
+    let tracker = Tracker::new(SqliteStore::in_memory().expect("it opens"));
+    for name in ["one", "other"] {
+        let pipeline = Pipeline::new(name, ["only"]).expect("a pipeline");
+        tracker
+            .begin(NewProcess::new(&pipeline))
+            .expect("it begins");
+    }
+    let count = |query: &Query| tracker.count(query).expect("it counts").total();
+    assert_eq!(count(&Query::new().pipeline("other")), 1);
+    assert_eq!(count(&Query::new().pipeline("one").pipeline("other")), 0);
+}

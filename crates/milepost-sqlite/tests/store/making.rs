@@ -137,11 +137,32 @@ fn a_name_that_is_somebody_elses_stays() {
     drop(SqliteStore::open(place.path()).expect("it is made"));
     let another = place.path().with_extension("db.new-1-0");
     std::fs::write(&another, "of somebody else").expect("it is written");
-    let second = place.path().with_extension("db.new-copy");
-    std::fs::hard_link(place.path(), &second).expect("it is linked");
+    let mut expected = vec![place.path().to_owned(), another];
+    // None is a name that a file has while it is made.
+    for name in ["1", "1-", "1-2-3", "copy", "copy-1"] {
+        let second = place.path().with_extension(format!("db.new-{name}"));
+        std::fs::hard_link(place.path(), &second).expect("it is linked");
+        expected.push(second);
+    }
     drop(SqliteStore::open(place.path()).expect("it opens"));
     let names = place.files().into_iter().map(|(path, _)| path);
-    assert_eq!(names.collect::<Vec<_>>(), [place.path(), another, second]);
+    expected.sort();
+    assert_eq!(names.collect::<Vec<_>>(), expected);
+}
+
+/// Left over from one that was killed, and had the number that this OS process has.
+#[test]
+fn names_that_are_taken_are_passed_over() {
+    let place = Place::new();
+    let taken = |number| {
+        let name = format!("db.new-{}-{number}", std::process::id());
+        place.path().with_extension(name)
+    };
+    for number in 0..2000 {
+        std::fs::write(taken(number), "left over").expect("it is written");
+    }
+    drop(SqliteStore::open(place.path()).expect("it is made"));
+    assert!((0..2000).all(|number| taken(number).exists()));
 }
 
 #[test]

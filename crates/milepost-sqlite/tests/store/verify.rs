@@ -21,6 +21,16 @@ fn marks() -> [Mark; 3] {
     ]
 }
 
+#[test]
+fn an_encoding_is_told_in_a_word() {
+    let told = copies()
+        .into_iter()
+        .map(|(_, encoding, _)| encoding.to_string());
+    let told = told.collect::<std::collections::BTreeSet<_>>();
+    let expected = ["UTF-16", "base64", "folded case", "hex", "plain", "text"];
+    assert!(told.iter().eq(expected), "{told:?}");
+}
+
 fn verify(path: &Path, marks: &[Mark]) -> Traces {
     verify_erased(path, marks).expect("it is looked through")
 }
