@@ -18,7 +18,8 @@ pub const METERED_MODULES: usize = 256;
 /// A store that tells [`metrics`] what a tracker asks of it, and what came of that; otherwise it is the store that it is
 /// made over.
 ///
-/// Tells whatever recorder the host has installed by then, and costs a little more than nothing where there is none.
+/// Tells whatever recorder the host has installed by then. Where there is none it costs nearly as much: a program without
+/// one leaves it out.
 ///
 /// | metric | what | unit | labels |
 /// |---|---|---|---|
