@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a law may take when it is run briefly.
-const BRIEFLY: Duration = Duration::from_secs(10);
+const BRIEFLY: Duration = Duration::from_secs(6);
 
 /// One thing that is promised, and how often it is tried.
 #[derive(Debug)]
