@@ -137,7 +137,7 @@ fn a_name_that_is_somebody_elses_stays() {
     drop(SqliteStore::open(place.path()).expect("it is made"));
     let another = place.path().with_extension("db.new-1-0");
     std::fs::write(&another, "of somebody else").expect("it is written");
-    let mut expected = vec![place.path().to_owned(), another];
+    let mut expected = vec![place.path(), another];
     // None is a name that a file has while it is made.
     for name in ["1", "1-", "1-2-3", "copy", "copy-1"] {
         let second = place.path().with_extension(format!("db.new-{name}"));
