@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use common::{Gate, begin, begun, id, pipeline, watch};
 use futures_util::StreamExt;
 use milepost_core::{
-    Failure, NewProcess, OverallStatus, Progress, Query, Rejection, RequestId, StatusStore,
-    StoreErrorKind, TrackError, Tracker,
+    Estimate, Failure, NewProcess, OverallStatus, Progress, Query, Rejection, RequestId,
+    StatusStore, StoreErrorKind, TrackError, Tracker,
 };
 use milepost_memory::MemoryStore;
 use milepost_sqlite::SqliteStore;
@@ -18,6 +18,27 @@ use milepost_tokio::AsyncTracker;
 
 fn nobody() -> RequestId {
     id(0)
+}
+
+#[tokio::test]
+async fn estimates_are_the_trackers_and_never_go_back() {
+    let tracker = AsyncTracker::new(MemoryStore::new());
+    let process = begun(&tracker).await;
+    let id = process.request_id();
+    let estimator = tracker.estimator(id);
+    let module = process.module(1).expect("a module");
+    module.progress(Progress::of(1, 2)).await.expect("progress");
+    let half = estimator.estimate().await.expect("it is there");
+    assert_eq!(half, tracker.estimate(id).await.expect("it is there"));
+    module
+        .retry(Failure::new("Again", ""))
+        .await
+        .expect("a retry");
+    let fraction = |estimate: Result<Estimate, TrackError>| estimate.expect("it is there").fraction;
+    assert!(fraction(tracker.estimate(id).await) < half.fraction);
+    assert!(fraction(estimator.clone().estimate().await) >= half.fraction);
+    let gone = tracker.estimate(nobody()).await.expect_err("nobody");
+    assert!(gone.is_not_found());
 }
 
 #[tokio::test]

@@ -40,6 +40,8 @@ use tracing::{Level, Span, debug, debug_span, error, event, trace, trace_span, w
 /// | `the store is in trouble`: the same call may succeed later | warn | `kind` |
 /// | `the store failed` | error | `kind` |
 ///
+/// The target of all is `milepost::traced`: a filter on `milepost` takes them.
+///
 /// # What is never told
 ///
 /// No text that a host gives: no name of a file, a pipeline or a module, no path, tag, description, message or reason,
