@@ -1,5 +1,6 @@
 //! How far a process is as a whole, and how long it may still take, by what others of its chain took.
 
+use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -9,6 +10,7 @@ use crate::id::RequestId;
 use crate::limits::{ESTIMATE_LEAST_SAMPLES, ESTIMATE_SAMPLES};
 use crate::module::{Module, ModuleState};
 use crate::process::{OverallStatus, Process};
+use crate::prose::whole_seconds;
 use crate::query::Query;
 use crate::tracker::Tracker;
 use crate::work::Progress;
@@ -38,6 +40,15 @@ pub struct TimeLeft {
     pub percentile_90: Duration,
     /// How many processes that is said by: 5 to 100.
     pub samples: usize,
+}
+
+/// `about 2 min 03 s left, 5 h 07 min at most of nine in ten`.
+impl fmt::Display for TimeLeft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [median, most] =
+            [self.median, self.percentile_90].map(|left| whole_seconds(left.as_secs()));
+        write!(f, "about {median} left, {most} at most of nine in ten")
+    }
 }
 
 /// Estimates of one process, one after another, whose fraction never goes back: see [`Tracker::estimator`].
@@ -91,11 +102,18 @@ impl Tracker {
     }
 
     fn estimate_of(&self, process: &Process) -> Result<Estimate, TrackError> {
+        if process.status() == OverallStatus::Complete {
+            return Ok(Estimate {
+                fraction: 1.0,
+                left: None,
+            });
+        }
         let now = self.clock().now();
         let before = self.samples(process, |query| query.settled(..=process.created_at()))?;
-        let left = match process.status() {
-            OverallStatus::Ongoing => time_left(process, &self.samples(process, |all| all)?, now),
-            _ => None,
+        let left = if process.is_settled() {
+            None
+        } else {
+            time_left(process, &self.samples(process, |all| all)?, now)
         };
         Ok(Estimate {
             fraction: fraction(process, &before, now),
@@ -167,10 +185,8 @@ fn median(durations: impl Iterator<Item = Duration>) -> Option<Duration> {
     (sorted.len() >= ESTIMATE_LEAST_SAMPLES).then(|| percentile(&sorted, 50))
 }
 
+/// How much of a process is done that is not complete.
 fn fraction(process: &Process, samples: &[Sample], now: DateTime<Utc>) -> f64 {
-    if process.status() == OverallStatus::Complete {
-        return 1.0;
-    }
     let modules = process.modules();
     let of_module = |index: usize| samples.iter().filter_map(move |sample| sample[index]);
     let medians = (0..modules.len()).map(|index| median(of_module(index)));

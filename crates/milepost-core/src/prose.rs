@@ -31,6 +31,14 @@ pub(crate) fn span(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
     let (tenths, seconds) = (span.num_milliseconds() / 100, span.num_seconds());
     match seconds {
         0..60 => format!("{}.{} s", tenths / 10, tenths % 10),
+        _ => whole_seconds(seconds.unsigned_abs()),
+    }
+}
+
+/// How long something takes, less exactly: `3 s`, `2 min 03 s`, `5 h 07 min`.
+pub(crate) fn whole_seconds(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
         60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
         _ => format!("{} h {:02} min", seconds / 3600, seconds % 3600 / 60),
     }

@@ -132,6 +132,11 @@ impl Service {
             .with_state(self.clone())
     }
 
+    async fn report(&self, id: RequestId) -> Result<Json<StatusReport>, Refused> {
+        let report = self.tracker.process_status(id).await;
+        Ok(Json(report.map_err(self.refused(id))?))
+    }
+
     /// What to answer where a call about a process went wrong.
     fn refused(&self, id: RequestId) -> impl Fn(TrackError) -> Refused + use<> {
         let report = self.tracker.not_found_report(id);
@@ -171,8 +176,7 @@ async fn poll(
     Path(id): Path<String>,
 ) -> Result<Json<StatusReport>, Refused> {
     let id = id.parse().map_err(TrackError::from)?;
-    let report = service.tracker.process_status(id).await;
-    Ok(Json(report.map_err(service.refused(id))?))
+    service.report(id).await
 }
 
 async fn wait(
@@ -187,8 +191,7 @@ async fn wait(
         () = service.ending.cancelled() => return Err(Refused::Ending),
     };
     settled.map_err(service.refused(id))?;
-    let report = service.tracker.process_status(id).await;
-    Ok(Json(report.map_err(service.refused(id))?))
+    service.report(id).await
 }
 
 async fn events(

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use milepost_core::{
-    Estimate, Estimator, Module, ModuleStateKind, Process, Progress, Rejection, RequestId,
-    TimeLeft, TrackError, Tracker,
+    Estimate, Estimator, Module, Process, Progress, Rejection, RequestId, TrackError, Tracker,
 };
 
 /// How many steps a bar has.
@@ -40,17 +39,17 @@ pub struct Bars {
     id: RequestId,
     display: MultiProgress,
     lines: Box<dyn Write + Send>,
-    shown: Option<Shown>,
+    /// What was shown last.
+    shown: Option<Arc<Process>>,
+    /// Where a terminal is.
+    drawn: Option<Drawn>,
 }
 
-/// What is on display.
-struct Shown {
-    process: Arc<Process>,
+/// What is drawn on a terminal.
+struct Drawn {
     modules: Vec<ProgressBar>,
     whole: ProgressBar,
     estimated: Option<Instant>,
-    /// How many modules had settled by then.
-    settled: usize,
 }
 
 impl Bars {
@@ -64,6 +63,7 @@ impl Bars {
             display: MultiProgress::new(),
             lines: Box::new(io::stderr()),
             shown: None,
+            drawn: None,
         }
     }
 
@@ -94,23 +94,23 @@ impl Bars {
                 Err(error) => return Err(error),
             }
         }
-        let last = self.shown.as_ref().map(|shown| Arc::clone(&shown.process));
-        last.ok_or(Rejection::NotFound.into())
+        self.shown.clone().ok_or(Rejection::NotFound.into())
     }
 
     /// Shows where the process stands: for those who watch it themselves. What cannot be written is not shown.
     pub fn show(&mut self, process: &Arc<Process>) {
+        let before = self.shown.replace(Arc::clone(process));
         if self.display.is_hidden() {
-            let before = self.shown.as_ref().map(|shown| &*shown.process);
-            for line in process.describe_since(before) {
+            for line in process.describe_since(before.as_deref()) {
                 let _ = writeln!(self.lines, "{line}");
             }
+        } else {
+            let display = &self.display;
+            let drawn = self
+                .drawn
+                .get_or_insert_with(|| Drawn::new(display, process));
+            drawn.draw(before.as_deref(), process, &mut self.estimator);
         }
-        let display = &self.display;
-        let shown = self
-            .shown
-            .get_or_insert_with(|| Shown::new(display, process));
-        shown.draw(process, &mut self.estimator);
     }
 
     /// Writes to the terminal beside the bars: does this while they are out of the way.
@@ -119,8 +119,8 @@ impl Bars {
     }
 }
 
-impl Shown {
-    fn new(display: &MultiProgress, process: &Arc<Process>) -> Self {
+impl Drawn {
+    fn new(display: &MultiProgress, process: &Process) -> Self {
         let style = |template| {
             let style =
                 ProgressStyle::with_template(template).expect("the template is well formed");
@@ -132,35 +132,29 @@ impl Shown {
             bar
         };
         let of_module = |_: &Module| bar("[{bar:24}] {wide_msg}");
-        Shown {
-            process: Arc::clone(process),
+        Drawn {
             modules: process.modules().iter().map(of_module).collect(),
             whole: bar("[{bar:24}] {percent:>3} % of the whole{msg}"),
             estimated: None,
-            settled: 0,
         }
     }
 
-    fn draw(&mut self, process: &Arc<Process>, estimator: &mut Estimator) {
-        self.process = Arc::clone(process);
+    fn draw(&mut self, before: Option<&Process>, process: &Process, estimator: &mut Estimator) {
         for (bar, module) in self.modules.iter().zip(process.modules()) {
             bar.set_position(steps(part(module)));
             if let Some(line) = process.describe_module(module.position()) {
                 bar.set_message(line);
             }
         }
-        let has_settled = |module: &&Module| module.state().is_settled();
-        let settled = process.modules().iter().filter(has_settled).count();
         let is_recent = self
             .estimated
             .is_some_and(|last| last.elapsed() < ESTIMATE_EVERY);
-        if settled != self.settled || !is_recent {
+        if !is_recent || before.map(settled) != Some(settled(process)) {
             // Without one, what was said last stands.
             if let Ok(estimate) = estimator.estimate() {
                 self.tell(&estimate);
             }
             self.estimated = Some(Instant::now());
-            self.settled = settled;
         }
         if process.is_settled() {
             self.leave();
@@ -169,7 +163,7 @@ impl Shown {
 
     fn tell(&self, estimate: &Estimate) {
         self.whole.set_position(steps(estimate.fraction));
-        let left = estimate.left.map(time_left);
+        let left = estimate.left.map(|left| format!(", {left}"));
         self.whole.set_message(left.unwrap_or_default());
     }
 
@@ -183,13 +177,17 @@ impl Shown {
 
 /// How much of a module is done, as far as it says.
 fn part(module: &Module) -> f64 {
-    match module.state().kind() {
-        ModuleStateKind::Complete | ModuleStateKind::Skipped => 1.0,
-        _ => module
-            .progress()
-            .and_then(Progress::fraction)
-            .unwrap_or(0.0),
+    if module.state().is_done() {
+        return 1.0;
     }
+    let reported = module.progress().and_then(Progress::fraction);
+    reported.unwrap_or(0.0)
+}
+
+/// How many of its modules have settled.
+fn settled(process: &Process) -> usize {
+    let has_settled = |module: &&Module| module.state().is_settled();
+    process.modules().iter().filter(has_settled).count()
 }
 
 #[expect(
@@ -200,17 +198,6 @@ fn part(module: &Module) -> f64 {
 )]
 fn steps(fraction: f64) -> u64 {
     (fraction.clamp(0.0, 1.0) * STEPS as f64) as u64
-}
-
-fn time_left(left: TimeLeft) -> String {
-    let [median, most] = [left.median, left.percentile_90].map(|left| left.as_secs());
-    let words = |seconds: u64| match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
-        _ => format!("{} h {:02} min", seconds / 3600, seconds % 3600 / 60),
-    };
-    let (median, most) = (words(median), words(most));
-    format!(", about {median} left, {most} at most of nine in ten")
 }
 
 impl fmt::Debug for Bars {

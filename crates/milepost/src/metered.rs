@@ -107,13 +107,16 @@ impl<S: StatusStore> Metered<S> {
             Some((op.id, position))
         });
         let (ids, positions): (Vec<_>, Vec<_>) = ends.unzip();
-        // Asked for nothing a store answers nothing. What cannot be read is told by nobody.
+        if ids.is_empty() {
+            return;
+        }
+        // What cannot be read is told by nobody.
         let Ok(processes) = self.store.read_many(&ids) else {
             return;
         };
         for (process, position) in processes.iter().zip(positions) {
             if let Some(process) = process
-                && let Some(module) = process.modules().get(position - 1)
+                && let Some(module) = process.module(position)
             {
                 self.took(process, module);
             }

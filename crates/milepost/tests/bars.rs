@@ -1,33 +1,14 @@
 //! Bars on a terminal, and lines elsewhere.
 
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
-
 use indicatif::{InMemoryTerm, ProgressDrawTarget};
 use milepost::{
     Bars, Failure, MemoryStore, NewProcess, Pipeline, ProcessHandle, Progress, Tracker,
 };
 
-/// What was written.
-#[derive(Debug, Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+#[path = "common/written.rs"]
+mod written;
 
-impl Lines {
-    fn text(&self) -> String {
-        let bytes = self.0.lock().expect("nobody panics").clone();
-        String::from_utf8(bytes).expect("it is text")
-    }
-}
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("nobody panics").write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+use written::Written;
 
 fn begin(tracker: &Tracker) -> ProcessHandle {
     let pipeline = Pipeline::new("invoice-ocr", ["ocr", "parser"]).expect("it is valid");
@@ -143,7 +124,7 @@ fn the_time_left_is_told_once_others_have_shown_how_long_it_takes() {
 fn in_a_pipe_there_is_a_line_for_each_change_and_nothing_else() {
     let tracker = Tracker::new(MemoryStore::new());
     let process = begin(&tracker);
-    let lines = Lines::default();
+    let lines = Written::default();
     // As stderr is when it is no terminal.
     let mut bars = Bars::new(&tracker, process.request_id())
         .drawn_on(ProgressDrawTarget::hidden())

@@ -31,6 +31,14 @@ fn metered(work: impl FnOnce()) -> BTreeMap<String, DebugValue> {
     .collect()
 }
 
+/// Begins a process, and completes its only module.
+fn complete_one(tracker: &Tracker, pipeline: &Pipeline) {
+    let process = tracker.begin(NewProcess::new(pipeline));
+    process
+        .and_then(|process| process.module(1)?.complete())
+        .expect("it completes");
+}
+
 fn counter(told: &BTreeMap<String, DebugValue>, key: &str) -> u64 {
     match told.get(key) {
         Some(DebugValue::Counter(value)) => *value,
@@ -150,13 +158,7 @@ fn whoever_counts_all_sets_the_gauges() {
                 .begin(NewProcess::new(&pipeline))
                 .expect("it begins");
         }
-        let process = tracker
-            .begin(NewProcess::new(&pipeline))
-            .expect("it begins");
-        process
-            .module(1)
-            .and_then(|module| module.complete())
-            .expect("it completes");
+        complete_one(&tracker, &pipeline);
         tracker.count(&Query::new()).expect("it counts");
         tracker
             .begin(NewProcess::new(&pipeline))
@@ -199,13 +201,7 @@ fn modules_beyond_the_bound_are_told_together() {
         for number in 0..METERED_MODULES + 10 {
             let pipeline =
                 Pipeline::new(format!("chain {number}"), ["first"]).expect("it is valid");
-            let process = tracker
-                .begin(NewProcess::new(&pipeline))
-                .expect("it begins");
-            process
-                .module(1)
-                .and_then(|module| module.complete())
-                .expect("it completes");
+            complete_one(&tracker, &pipeline);
         }
     });
     let of_modules = told

@@ -1,6 +1,5 @@
 //! What a traced store tells, and what it never does.
 
-use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use milepost::{
@@ -10,22 +9,11 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 mod common;
+#[path = "common/written.rs"]
+mod written;
 
 use common::{MARK, work};
-
-/// What was logged.
-#[derive(Debug, Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("nobody panics").write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+use written::Written;
 
 /// The lines that are logged from `level` on while this is done, spans at their end.
 ///
@@ -34,7 +22,7 @@ impl io::Write for Log {
 fn logged(level: LevelFilter, work: impl FnOnce()) -> String {
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let log = Log::default();
+    let log = Written::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)
@@ -43,8 +31,7 @@ fn logged(level: LevelFilter, work: impl FnOnce()) -> String {
         .with_writer(move || writer.clone())
         .finish();
     tracing::subscriber::with_default(subscriber, work);
-    let bytes = log.0.lock().expect("nobody panics").clone();
-    String::from_utf8(bytes).expect("logs are text")
+    log.text()
 }
 
 fn assert_told(log: &str, what: &[&str]) {

@@ -73,6 +73,10 @@ fn a_known_schedule_is_kept() {
     assert_eq!(left(&at_first).median, seconds(10 + 25 + 60));
     assert_eq!(left(&at_first).percentile_90, seconds(10 + 29 + 60));
     assert_eq!(left(&at_first).samples, 10);
+    assert_eq!(
+        left(&at_first).to_string(),
+        "about 1 min 35 s left, 1 min 39 s at most of nine in ten"
+    );
 
     let [parse, render, publish] =
         [1, 2, 3].map(|position| process.module(position).expect("it has three"));
