@@ -125,7 +125,7 @@ impl fmt::Display for Sentence {
                 "contract 5, sent again: a guarded batch sent twice leaves what sending it once would"
             }
             Sentence::NoGhosts => {
-                "contract 6, no ghosts: a creation never overwrites, and nothing else makes a process"
+                "contract 6, no ghosts: a creation or import never overwrites, and nothing else makes a process"
             }
             Sentence::OneByOne => {
                 "contract 7, one by one: concurrent writes to a process serialise, and none is lost"

@@ -44,6 +44,7 @@ macro_rules! with_every_law {
             Durable durable::texts_as_long_as_their_limits_are_kept
             Durable durable::the_longest_chain_is_kept
             Durable holders::claims_and_wishes_are_kept_whole
+            Durable imports::what_is_imported_is_kept_whole
             Durable holders::a_lease_goes_on_after_reopening
             AllOrNone batches::a_refused_batch_is_kept_in_no_part
             AllOrNone crowds::a_refused_batch_in_a_crowd_spoils_no_other
@@ -54,9 +55,12 @@ macro_rules! with_every_law {
             SentAgain replays::an_erasure_sent_again_is_not_found
             SentAgain replays::no_change_reports_the_state_that_is_stored
             SentAgain claims::a_claim_sent_again_is_made_once
+            SentAgain imports::an_import_sent_again_is_made_once
             SentAgain holders::a_batch_under_leases_sent_twice_leaves_what_sending_it_once_does
             SentAgain holders::late_repeats_between_leases_change_nothing
             NoGhosts ghosts::create_never_overwrites
+            NoGhosts imports::an_import_never_overwrites
+            NoGhosts imports::what_has_expired_gives_way_to_an_import_and_is_not_imported
             NoGhosts ghosts::nothing_but_a_creation_makes_a_process_exist
             NoGhosts ghosts::a_late_op_for_an_erased_process_is_not_found
             NoGhosts ghosts::late_ops_are_not_found_even_after_the_id_was_begun_anew
@@ -114,6 +118,7 @@ macro_rules! with_every_law {
             Machine machine::what_is_complete_or_failed_cannot_be_cancelled
             Machine machine::rerun_takes_up_what_did_not_get_done
             Machine machine::nothing_but_a_failed_or_cancelled_process_is_rerun
+            Machine imports::work_goes_on_after_an_import
             Machine work::progress_is_replaced_whole_and_never_goes_back
             Machine work::an_update_replaces_what_it_names_and_nothing_else
             Machine work::what_is_wrong_in_itself_is_illegal

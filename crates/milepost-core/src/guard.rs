@@ -11,7 +11,7 @@ use crate::{leases, time};
 /// A guard makes sending again safe: an op whose guard has passed changes nothing. What it takes is
 /// `born`, and with it `attempt` on a change of a module, `run` on cancel, its request and rerun, `revision`
 /// on update and claim, `lease` on renew and release. A reap names its claim itself.
-/// Guards on a creation are ignored.
+/// Guards on a creation or an import are ignored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Guard {
@@ -220,7 +220,8 @@ fn history_shows(op: &Op, process: &Process, module: Option<&Module>) -> bool {
             | Change::Renew { .. }
             | Change::Release
             | Change::Reap { .. }
-            | Change::RequestCancel { .. },
+            | Change::RequestCancel { .. }
+            | Change::Import(_),
             _,
         ) => false,
     }
@@ -270,7 +271,8 @@ fn effect_stands(op: &Op, process: &Process, module: Option<&Module>) -> bool {
             | Change::Fail { .. }
             | Change::Skip { .. }
             | Change::Retry { .. }
-            | Change::Release,
+            | Change::Release
+            | Change::Import(_),
             _,
         ) => false,
     }

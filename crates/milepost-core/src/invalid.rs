@@ -75,6 +75,11 @@ pub enum Invalid {
     /// A process would be expired the moment it begins.
     #[error("the process would already be expired when it begins: give an expiry in the future")]
     AlreadyExpired,
+    /// A process is to be imported under an id that is not its own.
+    #[error(
+        "the process goes by another id than the op that imports it: take the id from the process"
+    )]
+    OtherId,
     /// A lease is asked for too short or too long a time.
     #[error(
         "a lease of {given:?} was asked for: give {:?} to {:?}",

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use crate::invalid::Invalid;
 use crate::leases::{self, Standing};
 use crate::limits::RECORD_BYTES;
 use crate::module::{Module, ModuleState};
@@ -24,8 +25,8 @@ impl Op {
     ///
     /// - Pure: the answer depends on the op and the slot alone, and nothing but the slot changes.
     /// - A rejection, and an answer with `changed: false`, leave the slot untouched.
-    /// - A process that has expired by the op's own time is absent: a creation begins it anew, an
-    ///   erasure erases it, all else is [`Rejection::NotFound`].
+    /// - A process that has expired by the op's own time is absent: a creation begins it anew, an import takes
+    ///   its place, an erasure erases it, all else is [`Rejection::NotFound`].
     /// - Checked in this order: presence and `born`, the lease, the rest of the guard, what is wrong in itself,
     ///   the transition table, whether the process has settled, the order of the chain, the size.
     ///
@@ -42,8 +43,10 @@ impl Op {
     /// ```
     pub fn apply(&self, slot: &mut Option<Arc<Process>>) -> Verdict {
         let at = time::to_micros(self.at);
-        if let Change::Create(creation) = &self.change {
-            return create(self, at, creation, slot);
+        match &self.change {
+            Change::Create(creation) => return create(self, at, creation, slot),
+            Change::Import(process) => return import(self, at, process, slot),
+            _ => {}
         }
         let erases = self.change.kind() == ChangeKind::Erase;
         let present = slot
@@ -98,7 +101,8 @@ impl Change {
             | Change::Renew { .. }
             | Change::Release
             | Change::Reap { .. }
-            | Change::RequestCancel { .. } => None,
+            | Change::RequestCancel { .. }
+            | Change::Import(_) => None,
         }
     }
 }
@@ -132,7 +136,7 @@ fn create(
     op.change.check()?;
     let expires_at = creation.expires_at.map(time::to_micros);
     if expires_at.is_some_and(|expiry| expiry <= at) {
-        return Err(crate::Invalid::AlreadyExpired.into());
+        return Err(Invalid::AlreadyExpired.into());
     }
     if let Some(standing) = slot.as_ref().filter(|standing| !standing.is_expired(at)) {
         return if standing.pipeline != creation.pipeline {
@@ -170,6 +174,11 @@ fn create(
         claim: None,
         cancel_request: None,
     };
+    exist(Arc::new(process), slot)
+}
+
+/// Puts a process where none is, if it is not too large.
+fn exist(process: Arc<Process>, slot: &mut Option<Arc<Process>>) -> Verdict {
     let bytes = size::of(&process);
     if bytes > RECORD_BYTES {
         return Err(Rejection::TooLarge {
@@ -178,8 +187,35 @@ fn create(
         });
     }
     let answer = applied(&process, None, true);
-    *slot = Some(Arc::new(process));
+    *slot = Some(process);
     Ok(answer)
+}
+
+fn import(
+    op: &Op,
+    at: DateTime<Utc>,
+    process: &Arc<Process>,
+    slot: &mut Option<Arc<Process>>,
+) -> Verdict {
+    time::check(op.at, "time of the op")?;
+    if process.request_id != op.id {
+        return Err(Invalid::OtherId.into());
+    }
+    if process.is_expired(at) {
+        return Err(Invalid::AlreadyExpired.into());
+    }
+    let Some(standing) = slot.as_ref().filter(|standing| !standing.is_expired(at)) else {
+        return exist(Arc::clone(process), slot);
+    };
+    let conflict = if standing.version.born != process.version.born {
+        Conflict::Process
+    } else if standing.version.revision > process.version.revision || standing == process {
+        // It was imported before, and may have gone on since.
+        return Ok(applied(standing, None, false));
+    } else {
+        Conflict::State
+    };
+    Err(Rejection::AlreadyExists { conflict })
 }
 
 /// What an op comes to, decided on the state as it stands.
@@ -217,6 +253,7 @@ fn decide(
         Change::Reap { token, policy } => leases::reap(process, *token, *policy, at)?,
         Change::RequestCancel { reason } => leases::request_cancel(process, reason, at)?,
         Change::Create(_)
+        | Change::Import(_)
         | Change::Start { .. }
         | Change::Progress { .. }
         | Change::Complete { .. }

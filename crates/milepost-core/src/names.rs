@@ -25,6 +25,7 @@ impl ChangeKind {
             ChangeKind::Release => "release",
             ChangeKind::Reap => "reap",
             ChangeKind::RequestCancel => "request to cancel",
+            ChangeKind::Import => "import",
         }
     }
 }

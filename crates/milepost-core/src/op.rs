@@ -1,5 +1,6 @@
 //! Changes as plain data.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -10,6 +11,8 @@ use crate::guard::Guard;
 use crate::id::{FileId, RequestId};
 use crate::invalid::{Field, Invalid};
 use crate::pipeline::Pipeline;
+use crate::process::Process;
+use crate::size;
 use crate::time;
 use crate::update::Update;
 use crate::work::{Failure, Progress};
@@ -58,13 +61,15 @@ impl Op {
         Op { guard, ..self }
     }
 
-    /// The mark that a creation gives its process: guard with it what is to follow. None for any other op.
+    /// The mark that the process bears which a creation or an import makes: guard with it what is to follow.
+    /// None for any other op.
     #[must_use]
     pub fn born(&self) -> Option<u64> {
-        let Change::Create(creation) = &self.change else {
-            return None;
-        };
-        Some(creation.born)
+        match &self.change {
+            Change::Create(creation) => Some(creation.born),
+            Change::Import(process) => Some(process.version.born),
+            _ => None,
+        }
     }
 
     /// How much it counts towards [`limits::BATCH_BYTES`](crate::limits::BATCH_BYTES): its text, and
@@ -80,6 +85,7 @@ impl Op {
             | Change::RequestCancel { reason } => reason.len(),
             Change::Update(update) => update.text_bytes(),
             Change::Claim { worker, .. } => worker.len(),
+            Change::Import(process) => size::of(process),
             Change::Start { .. }
             | Change::Complete { .. }
             | Change::Rerun
@@ -135,6 +141,8 @@ pub enum Change {
     Reap { token: u64, policy: ReapPolicy },
     /// The worker is asked to cancel; where there is none, it is cancelled.
     RequestCancel { reason: String },
+    /// A process that stood elsewhere stands here, as it was there.
+    Import(Arc<Process>),
 }
 
 impl Change {
@@ -242,6 +250,21 @@ impl Change {
         }
     }
 
+    /// Makes a process exist as it stood elsewhere: its version, its history and its claim are those it had. Send
+    /// it under the process's own [id](Process::request_id); guards on it are ignored.
+    ///
+    /// It never overwrites. Where the same process stands already, in this state or at a later revision, nothing
+    /// changes, so that an import can be sent again; where another goes by the id, or the same one in another state,
+    /// it is [`AlreadyExists`](crate::Rejection::AlreadyExists). What has expired by the time of the op is
+    /// [refused](crate::Invalid::AlreadyExpired).
+    ///
+    /// An import that is sent again after the process was erased makes it exist again: whoever erases sees to it
+    /// that no copy is left to be imported.
+    #[must_use]
+    pub fn import(process: impl Into<Arc<Process>>) -> Self {
+        Change::Import(process.into())
+    }
+
     /// Which change it is.
     #[must_use]
     pub fn kind(&self) -> ChangeKind {
@@ -262,6 +285,7 @@ impl Change {
             Change::Release => ChangeKind::Release,
             Change::Reap { .. } => ChangeKind::Reap,
             Change::RequestCancel { .. } => ChangeKind::RequestCancel,
+            Change::Import(_) => ChangeKind::Import,
         }
     }
 
@@ -291,7 +315,9 @@ impl Change {
             | Change::Rerun
             | Change::Erase
             | Change::Release
-            | Change::Reap { .. } => Ok(()),
+            | Change::Reap { .. }
+            // Whoever made it has checked it.
+            | Change::Import(_) => Ok(()),
         }
     }
 }
@@ -317,6 +343,7 @@ pub enum ChangeKind {
     Release,
     Reap,
     RequestCancel,
+    Import,
 }
 
 impl std::fmt::Display for ChangeKind {

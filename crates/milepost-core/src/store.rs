@@ -37,7 +37,7 @@ use crate::verdict::Verdict;
 ///    itself). An op whose effect stands is `Ok` with `changed: false`; one that was
 ///    overtaken changes nothing and may be rejected, and one that was rejected the first time is
 ///    judged anew. Erasing what is absent is `NotFound`.
-/// 6. **No ghosts.** A creation never overwrites, and nothing but a creation makes a process exist: a
+/// 6. **No ghosts.** A creation or an import never overwrites, and nothing else makes a process exist: a
 ///    late op for an erased process is `NotFound`, also once its id was begun anew.
 /// 7. **One by one.** Concurrent writes to one process come one after the other, and none is lost. Every
 ///    verdict, rejections and no-changes included, is decided on the state within the call, never on a

@@ -41,7 +41,7 @@ pub enum Rejection {
     #[error("no such process: it never was, was erased or has expired")]
     NotFound,
     /// Another process goes by this id.
-    #[error("another process, of another {conflict}, goes by this id or key: use a new one")]
+    #[error("{}", conflict.advice())]
     AlreadyExists {
         /// In what the two differ.
         conflict: Conflict,
@@ -129,7 +129,7 @@ impl From<Invalid> for Rejection {
     }
 }
 
-/// In what two beginnings under one id differ.
+/// In what two that would go by one id differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Conflict {
@@ -137,6 +137,29 @@ pub enum Conflict {
     Pipeline,
     /// The file id.
     File,
+    /// Everything: it is another process than the one that was to be imported.
+    Process,
+    /// It is the process that was to be imported, at an earlier revision or changed in another way.
+    State,
+}
+
+impl Conflict {
+    fn advice(self) -> &'static str {
+        match self {
+            Conflict::Pipeline => {
+                "another process, of another pipeline, goes by this id or key: use a new one"
+            }
+            Conflict::File => {
+                "another process, of another file, goes by this id or key: use a new one"
+            }
+            Conflict::Process => {
+                "another process goes by this id: erase that one, or leave this one out"
+            }
+            Conflict::State => {
+                "the process is there in another state: erase that, or leave this one out"
+            }
+        }
+    }
 }
 
 impl std::fmt::Display for Conflict {
@@ -144,6 +167,8 @@ impl std::fmt::Display for Conflict {
         f.write_str(match self {
             Conflict::Pipeline => "pipeline",
             Conflict::File => "file",
+            Conflict::Process => "process",
+            Conflict::State => "state",
         })
     }
 }

@@ -139,13 +139,13 @@ impl Held {
     }
 
     fn apply(&mut self, op: &Op) -> Verdict {
-        use milepost_core::Change::{Create, Erase};
+        use milepost_core::Change::{Create, Erase, Import};
         let is_stored = self.stored.is_some();
         self.missed |= !is_stored && op.change == Erase;
         let verdict = op.apply(&mut self.slot);
         if matches!(&verdict, Ok(applied) if applied.changed) {
             // A creation that was sent before looks like what is stored, and is another process all the same.
-            let ends = is_stored && matches!(op.change, Create(_) | Erase);
+            let ends = is_stored && matches!(op.change, Create(_) | Import(_) | Erase);
             let touched = if ends {
                 Touched::Ended
             } else {

@@ -33,7 +33,8 @@ pub trait Export {
     /// a [`limit`](Query::limit) is how many a page has. A process that matches throughout is there once, as it stood when
     /// its page was read; what begins or changes meanwhile may be missed.
     ///
-    /// What is written out is the host's from then on: no erasure reaches it.
+    /// What is written out is the host's from then on: no erasure reaches it. [`import`](crate::Import::import) takes it in,
+    /// here or in another store.
     ///
     /// # Errors
     ///

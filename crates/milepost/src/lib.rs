@@ -175,7 +175,7 @@
 //! | wait until it has settled | [`Tracker::wait`] |
 //! | follow it | [`Tracker::watch`]; [`Watch::describe`] puts it in words |
 //! | find processes | [`Tracker::list`] with a [`Query`], page by page; [`Tracker::count`] |
-//! | write them out as JSON lines | [`Export::export`]; [`schema`] says what stands there |
+//! | write them out as JSON lines, and take them in | [`Export::export`], [`Import::import`]; [`schema`] says what stands there |
 //!
 //! ```
 //! # use milepost::{MemoryStore, NewProcess, Pipeline, Tracker};
@@ -350,6 +350,11 @@
     not(feature = "export"),
     doc = "[`Export::export`]: #stores-and-features"
 )]
+#![cfg_attr(feature = "export", doc = "[`Import::import`]: Import::import")]
+#![cfg_attr(
+    not(feature = "export"),
+    doc = "[`Import::import`]: #stores-and-features"
+)]
 #![cfg_attr(feature = "tokio", doc = "[`AsyncTracker`]: AsyncTracker")]
 #![cfg_attr(not(feature = "tokio"), doc = "[`AsyncTracker`]: #stores-and-features")]
 
@@ -357,6 +362,8 @@
 mod bars;
 #[cfg(feature = "export")]
 mod export;
+#[cfg(feature = "export")]
+mod import;
 #[cfg(feature = "metrics")]
 mod metered;
 #[cfg(feature = "tracing")]
@@ -366,6 +373,8 @@ mod traced;
 pub use bars::Bars;
 #[cfg(feature = "export")]
 pub use export::{Export, ExportError};
+#[cfg(feature = "export")]
+pub use import::{Import, ImportError, Imported};
 /// The crate that draws [`Bars`], in the version that fits.
 #[cfg(feature = "progress")]
 #[doc(no_inline)]

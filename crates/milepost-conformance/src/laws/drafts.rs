@@ -36,6 +36,8 @@ pub(super) struct Draft {
     pub(super) guard: GuardDraft,
     /// If it begins a process; the deed is nothing then.
     pub(super) begin: Option<Begin>,
+    /// If it imports what was there so many states ago, and anything was; the deed is nothing then.
+    pub(super) import: Option<usize>,
     pub(super) deed: Deed,
     /// Which claim it reaps, if it reaps.
     pub(super) reaps: TokenDraft,

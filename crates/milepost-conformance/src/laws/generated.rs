@@ -1,9 +1,10 @@
 //! Any sequence of ops, on few ids and at times that jump: the store, `Op::apply` and the model agree.
 
 use std::env;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use milepost_core::{Change, Counts, Filter, Guard, NewProcess, Op, Order, Pipeline};
+use milepost_core::{Change, Counts, Filter, Guard, NewProcess, Op, Order, Pipeline, Process};
 use proptest::collection::vec;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 
@@ -11,7 +12,7 @@ use super::drafts::{Begin, Draft, GuardDraft, Known, Move, Search, TokenDraft};
 use super::spelled::{asked, change};
 use super::strategy;
 use crate::fixture::{at, file, id, micros_after, side_by_side};
-use crate::model::{Act, Card, Deed, Fresh, Model, Step, Term};
+use crate::model::{Act, Card, Deed, Entry, Fresh, Model, Step, Term};
 use crate::trial::{Trial, ids, ok};
 
 /// How many sequences are tried, unless `MILEPOST_CASES` says otherwise.
@@ -57,6 +58,8 @@ struct Run<'a> {
     model: Model,
     /// Every batch that was sent.
     sent: Vec<(Vec<Op>, Vec<Act>)>,
+    /// The states that were there after each of them, as they were stored and as the model had them.
+    seen: Vec<(Arc<Process>, Entry)>,
 }
 
 impl<'a> Run<'a> {
@@ -65,6 +68,7 @@ impl<'a> Run<'a> {
             trial,
             model: Model::default(),
             sent: Vec::new(),
+            seen: Vec::new(),
         }
     }
 
@@ -110,6 +114,8 @@ impl<'a> Run<'a> {
         self.sent.push((ops, acts));
         for draft in drafts {
             self.compare(draft.id)?;
+            let entry = self.model.entry(id(draft.id)).cloned();
+            self.seen.extend(self.trial.read(id(draft.id)).zip(entry));
         }
         Ok(())
     }
@@ -132,6 +138,7 @@ impl<'a> Run<'a> {
             at: seconds,
             guard,
             begin: None,
+            import: None,
             deed,
             reaps: TokenDraft::Held(0),
         };
@@ -256,7 +263,9 @@ impl<'a> Run<'a> {
     /// Makes ops of drafts, and the same for the model. Guards are taken from what the model has now.
     fn resolve(&self, drafts: &[Draft]) -> (Vec<Op>, Vec<Act>) {
         let resolve = |draft: &Draft| {
-            let (mut op, deed) = if let Some(begin) = &draft.begin {
+            let (mut op, deed) = if let Some(import) = self.import(draft) {
+                import
+            } else if let Some(begin) = &draft.begin {
                 self.begin(draft, begin)
             } else {
                 let mut deed = draft.deed.clone();
@@ -310,6 +319,17 @@ impl<'a> Run<'a> {
                 .saturating_add_signed(by.into()),
             TokenDraft::Future(by) => card.map_or(1, |card| card.version.revision) + u64::from(by),
         }
+    }
+
+    /// The import of a state that was there, of the process that the draft names, if it is one.
+    fn import(&self, draft: &Draft) -> Option<(Op, Deed)> {
+        let back = draft.import?;
+        let of_it = |(process, _): &&(Arc<Process>, Entry)| process.request_id() == id(draft.id);
+        let seen = self.seen.iter().rev().filter(of_it).collect::<Vec<_>>();
+        let (process, entry) = seen.get(back % seen.len().max(1))?;
+        let change = Change::import(Arc::clone(process));
+        let op = Op::new(id(draft.id), at(draft.at), change);
+        Some((op, Deed::Import(Box::new(entry.clone()))))
     }
 
     fn begin(&self, draft: &Draft, begin: &Begin) -> (Op, Deed) {

@@ -1,4 +1,4 @@
-//! No ghosts: only a creation makes a process, and never over another.
+//! No ghosts: only a creation or an import makes a process, and never over another.
 
 use milepost_core::{
     Change, Conflict, Failure, Filter, Guard, NewProcess, Op, Pipeline, Progress, Rejection, Update,
@@ -7,7 +7,7 @@ use milepost_core::{
 use crate::fixture::{at, chain, failure, file, id, module_guard, op, run_guard};
 use crate::trial::Trial;
 
-/// One op of each change but creating and erasing.
+/// One op of each change but creating, importing and erasing.
 fn one_of_each_change(n: u32, seconds: i64) -> Vec<Op> {
     let changes = [
         Change::start(1),

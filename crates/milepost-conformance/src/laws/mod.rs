@@ -14,6 +14,7 @@ pub(crate) mod generated;
 pub(crate) mod ghosts;
 pub(crate) mod guards;
 pub(crate) mod holders;
+pub(crate) mod imports;
 pub(crate) mod lists;
 pub(crate) mod machine;
 pub(crate) mod races;

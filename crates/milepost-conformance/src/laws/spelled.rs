@@ -8,7 +8,7 @@ use crate::model::{Deed, Renewal, Term, Until};
 /// The change that a deed is.
 pub(super) fn change(deed: &Deed) -> Change {
     match deed {
-        Deed::Create(_) => unreachable!("creations are prepared"),
+        Deed::Create(_) | Deed::Import(_) => unreachable!("they are made of more than a deed"),
         Deed::Start(module) => Change::start(*module),
         Deed::Progress(module, progress) => Change::progress(*module, progress.clone()),
         Deed::Complete(module) => Change::complete(*module),

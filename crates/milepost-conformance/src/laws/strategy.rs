@@ -41,8 +41,9 @@ fn seconds() -> impl Strategy<Value = i64> {
 
 fn draft() -> impl Strategy<Value = Draft> {
     let begin = prop_oneof![2 => Just(None), 1 => begin().prop_map(Some)];
-    (0..IDS, seconds(), guard(), begin, deed(), token()).prop_map(
-        |(id, at, mut guard, begin, deed, reaps)| {
+    let import = option::weighted(0.1, 0..40_usize);
+    (0..IDS, seconds(), guard(), begin, import, deed(), token()).prop_map(
+        |(id, at, mut guard, begin, import, deed, reaps)| {
             if matches!(deed, Deed::Renew(_) | Deed::Release) && at % 8 != 0 {
                 guard.lease.get_or_insert(TokenDraft::Held(0));
             }
@@ -51,6 +52,7 @@ fn draft() -> impl Strategy<Value = Draft> {
                 at,
                 guard,
                 begin,
+                import,
                 deed,
                 reaps,
             }

@@ -157,6 +157,23 @@ pub(crate) fn after_a_wipe_no_byte_of_the_erased_is_in_the_files(trial: &Trial<'
     trial.send(&[trial.begin(&chain(), id(3), 2000)]);
     let [_, _, word] = traces(3);
     is_clean_after_wipe(trial, "begun anew", &[word]);
+
+    // Of the same file, so that nothing but the work differs.
+    let new = NewProcess::new(&chain())
+        .request_id(id(COUNT + 1))
+        .file_id(file(COUNT + 1))
+        .file_name("invoice.pdf");
+    let message = Progress::of(1, 2).message("trace-of-8888-message");
+    trial.send(&[
+        trial.begin_at(new.clone().expires_at(at(100)), at(80)),
+        op(id(COUNT + 1), 81, Change::progress(1, message)),
+    ]);
+    let mut elsewhere = None;
+    let begin = trial.begin_at(new, at(100));
+    begin.apply(&mut elsewhere).expect("nothing is there");
+    let import = Change::Import(elsewhere.expect("it has begun"));
+    trial.send(&[op(id(COUNT + 1), 100, import)]);
+    is_clean_after_wipe(trial, "imported over", &[b"trace-of-8888-".to_vec()]);
     trial.must_hold_exactly_what_is_expected();
 }
 

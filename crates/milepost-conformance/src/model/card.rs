@@ -8,7 +8,7 @@ use milepost_core::{
     ReapPolicy, Version,
 };
 
-use super::Answer;
+use super::{Answer, Entry};
 
 /// A process, as plain as can be. What a store holds is brought into this form by its getters.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,6 +86,8 @@ pub(crate) enum Deed {
     Release,
     Reap(u64, ReapPolicy),
     Wish(String),
+    /// A process as it stood once.
+    Import(Box<Entry>),
 }
 
 /// A claim that is to be made.
@@ -272,6 +274,7 @@ impl Deed {
             | Deed::Skip(module, _)
             | Deed::Retry(module, _) => Some(*module),
             Deed::Create(_)
+            | Deed::Import(_)
             | Deed::Cancel(_)
             | Deed::Rerun
             | Deed::Update(_)

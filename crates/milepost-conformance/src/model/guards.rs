@@ -96,7 +96,8 @@ fn history_shows(act: &Act, card: &Card) -> Option<bool> {
         | Deed::Renew(_)
         | Deed::Release
         | Deed::Reap(..)
-        | Deed::Wish(_) => Some(false),
+        | Deed::Wish(_)
+        | Deed::Import(_) => Some(false),
     }
 }
 
@@ -115,8 +116,11 @@ fn effect_stands(act: &Act, card: &Card) -> Option<bool> {
             leases::stands(act, card)
         }
         Deed::Erase | Deed::Release => Some(false),
-        Deed::Start(_) | Deed::Progress(..) | Deed::Retry(..) | Deed::Rerun | Deed::Create(_) => {
-            None
-        }
+        Deed::Start(_)
+        | Deed::Progress(..)
+        | Deed::Retry(..)
+        | Deed::Rerun
+        | Deed::Create(_)
+        | Deed::Import(_) => None,
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct Model {
 
 /// A process, and in which order its past attempts were kept, by module.
 #[derive(Debug, Clone)]
-struct Entry {
+pub(crate) struct Entry {
     card: Card,
     kept: Vec<usize>,
 }
@@ -150,6 +150,10 @@ impl Model {
                 self.changed(act, entry, 0)
             };
         }
+        if let Deed::Import(imported) = &act.deed {
+            let old = before.filter(|_| !expired);
+            return self.import(act, imported, old.as_ref());
+        }
         let Some(mut entry) = before else {
             return Opinion::rejected(vec![act.wrong_or(Answer::NotFound)]);
         };
@@ -202,6 +206,27 @@ impl Model {
         }
     }
 
+    fn import(&mut self, act: &Act, imported: &Entry, old: Option<&Entry>) -> Opinion {
+        let card = &imported.card;
+        if card.is_expired(act.at) {
+            return Opinion::rejected(vec![Answer::Wrong]);
+        }
+        let Some(old) = old else {
+            return self.changed(act, imported.clone(), 0);
+        };
+        let answer = if old.card.version.born != card.version.born {
+            Answer::Exists(Conflict::Process)
+        } else if old.card == *card || old.card.version.revision > card.version.revision {
+            Answer::NoChange
+        } else {
+            Answer::Exists(Conflict::State)
+        };
+        Opinion {
+            answers: vec![answer],
+            about: Some(old.about(0)),
+        }
+    }
+
     /// Keeps what an op made.
     fn changed(&mut self, act: &Act, entry: Entry, module: usize) -> Opinion {
         let attempt = match module {
@@ -218,6 +243,10 @@ impl Model {
 
     pub(crate) fn card(&self, id: RequestId) -> Option<&Card> {
         self.entries.get(&id).map(|entry| &entry.card)
+    }
+
+    pub(crate) fn entry(&self, id: RequestId) -> Option<&Entry> {
+        self.entries.get(&id)
     }
 
     pub(crate) fn forget(&mut self, id: RequestId) {

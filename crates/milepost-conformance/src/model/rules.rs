@@ -32,7 +32,9 @@ impl Entry {
             Deed::Release => self.release(at),
             Deed::Reap(token, policy) => self.reap(*token, *policy, at),
             Deed::Wish(reason) => self.wish(reason, at),
-            Deed::Create(_) | Deed::Erase => unreachable!("they are done before this"),
+            Deed::Create(_) | Deed::Import(_) | Deed::Erase => {
+                unreachable!("they are done before this")
+            }
         }
     }
 

@@ -8,6 +8,7 @@ mod crowds;
 mod fences;
 mod filters;
 mod ghosts;
+mod imports;
 mod leases;
 mod lists;
 mod races;
@@ -55,6 +56,7 @@ fn cases() -> Vec<Case> {
         lists::cases(),
         filters::cases(),
         ghosts::cases(),
+        imports::cases(),
         ranges::cases(),
         leases::cases(),
         fences::cases(),
@@ -126,6 +128,11 @@ fn laws_on_ranges_notice_their_faults() {
 #[test]
 fn laws_on_ghosts_notice_their_faults() {
     must_all_break(ghosts::cases());
+}
+
+#[test]
+fn laws_on_imports_notice_their_faults() {
+    must_all_break(imports::cases());
 }
 
 #[test]

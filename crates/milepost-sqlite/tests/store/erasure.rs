@@ -69,6 +69,41 @@ fn nothing_is_left_of_a_process_that_was_erased_and_begun_again_by_the_same_op()
     assert_eq!(now.updated_at().timestamp_micros(), began);
 }
 
+#[test]
+fn nothing_is_left_of_a_process_whose_place_an_import_took() {
+    let place = Place::new();
+    let tracker = Tracker::new(SqliteStore::open(place.path()).expect("it opens"));
+    let new = NewProcess::new(&pipeline())
+        .request_id(Uuid::from_u128(77).into())
+        .file_id(Uuid::from_u128(78).into())
+        .file_name("same.txt");
+    let elsewhere = tracker.prepare(new.clone()).expect("it is lawful");
+    let mut process = None;
+    elsewhere.apply(&mut process).expect("nothing is there");
+    let process = process.expect("it has begun");
+
+    let expiring = tracker
+        .prepare(new.expires_in(Duration::from_hours(1)))
+        .expect("it is lawful");
+    let fail = Change::fail(1, Failure::new("Again", "mark-of-the-first"));
+    let mut import = tracker.op(expiring.id, Change::import(Arc::clone(&process)));
+    import.at += Duration::from_hours(2);
+    for batch in [
+        vec![expiring.clone(), tracker.op(expiring.id, fail)],
+        vec![import],
+    ] {
+        for verdict in tracker.apply(&batch).expect("a batch") {
+            assert!(verdict.expect("lawful").changed);
+        }
+    }
+    wipe_until_done(&tracker);
+    assert_eq!(found_in(&place, &[b"mark-of-the-first".to_vec()]), [""; 0]);
+    assert_eq!(
+        tracker.get(process.request_id()).expect("it is there"),
+        process
+    );
+}
+
 /// The pages that a move has freed are given back in the same wipe, whatever the one before has seen.
 #[test]
 fn a_wipe_that_is_done_leaves_no_free_pages() {
@@ -345,24 +380,23 @@ fn a_wipe_comes_to_an_end_while_others_write() {
         begin(&tracker, &format!("neighbour-{n}"));
     }
     let stop = AtomicBool::new(false);
+    let (writes, is_writing) = std::sync::mpsc::channel();
     std::thread::scope(|scope| {
-        let writer = scope.spawn(|| {
+        scope.spawn(|| {
             let other = Tracker::new(SqliteStore::open(place.path()).expect("it opens again"));
-            let mut written = 0;
             while !stop.load(Ordering::Relaxed) {
                 begin(&other, "steady")
                     .module(1)
                     .expect("a module")
                     .complete()
                     .expect("progress");
-                written += 1;
+                writes.send(()).expect("somebody listens");
             }
-            written
         });
+        is_writing.recv().expect("the writer writes");
         assert_eq!(tracker.erase(id).expect("an erase").processes, 1);
         wipe_until_done(&tracker);
         stop.store(true, Ordering::Relaxed);
-        assert!(writer.join().expect("the writer ends") > 0);
     });
     assert_eq!(
         found_in(&place, &marks(id, "mark-steady")),
