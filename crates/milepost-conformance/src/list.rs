@@ -60,8 +60,9 @@ macro_rules! with_every_law {
             SentAgain holders::late_repeats_between_leases_change_nothing
             NoGhosts ghosts::create_never_overwrites
             NoGhosts imports::an_import_never_overwrites
+            NoGhosts imports::an_erased_process_comes_back_as_it_was_when_it_is_imported
             NoGhosts imports::what_has_expired_gives_way_to_an_import_and_is_not_imported
-            NoGhosts ghosts::nothing_but_a_creation_makes_a_process_exist
+            NoGhosts ghosts::nothing_but_a_creation_or_an_import_makes_a_process_exist
             NoGhosts ghosts::a_late_op_for_an_erased_process_is_not_found
             NoGhosts ghosts::late_ops_are_not_found_even_after_the_id_was_begun_anew
             NoGhosts ghosts::an_id_begun_anew_has_nothing_of_the_one_before
@@ -119,6 +120,7 @@ macro_rules! with_every_law {
             Machine machine::rerun_takes_up_what_did_not_get_done
             Machine machine::nothing_but_a_failed_or_cancelled_process_is_rerun
             Machine imports::work_goes_on_after_an_import
+            Machine imports::an_import_at_a_time_that_cannot_be_kept_is_illegal
             Machine work::progress_is_replaced_whole_and_never_goes_back
             Machine work::an_update_replaces_what_it_names_and_nothing_else
             Machine work::what_is_wrong_in_itself_is_illegal

@@ -17,6 +17,7 @@ mod chains;
 mod read;
 mod write;
 
+pub(crate) use chains::chain;
 use uuid::Uuid;
 
 use crate::id::RequestId;

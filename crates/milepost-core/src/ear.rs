@@ -75,8 +75,10 @@ impl Ear {
     /// Compares with what the store has: says whether it must be read.
     pub(crate) fn compare(&self, version: Option<Version>) -> bool {
         match version {
-            Some(version) if version.born == self.born => *lock(&self.known) != Some(version),
-            // Erased, and perhaps begun anew.
+            Some(version) if version.born == self.born && version.revision >= self.token => {
+                *lock(&self.known) != Some(version)
+            }
+            // Erased, and perhaps begun anew, or imported as it was before the claim.
             Some(_) | None => {
                 self.done.store(true, Ordering::Relaxed);
                 false
@@ -150,7 +152,25 @@ mod tests {
         assert!(!ear.is_wished());
         let mut own = wish;
         own.version.revision = 99;
+        assert!(ear.compare(Some(own.version)));
         ear.hears_of(&own);
         assert!(ear.is_wished() && !ear.is_listening());
+    }
+
+    #[test]
+    fn a_lease_whose_process_went_back_is_listened_for_no_more() {
+        let clock = ManualClock::new("2026-05-18T12:00:00Z".parse().unwrap());
+        let pipeline = Pipeline::new("pipeline", ["step"]).unwrap();
+        let begin = NewProcess::new(&pipeline).into_op(&clock).unwrap();
+        let mut slot = None;
+        begin.apply(&mut slot).unwrap();
+        let before = slot.clone().unwrap().version();
+        let claim = Change::claim("worker", Duration::from_mins(1), 1);
+        Op::new(begin.id, begin.at, claim).apply(&mut slot).unwrap();
+        let process = slot.unwrap();
+
+        let ear = Ear::new(&process, process.claim().unwrap());
+        assert!(!ear.compare(Some(process.version())) && ear.is_listening());
+        assert!(!ear.compare(Some(before)) && !ear.is_listening());
     }
 }

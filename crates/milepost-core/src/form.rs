@@ -1,4 +1,7 @@
 //! A process as plain data: what the record form and the JSON form are made of.
+//!
+//! What is read has every field that is written, but for those that a version added, and no other: a field that was lost
+//! on the way, or that only a newer milepost knows, would be missed by nobody.
 
 mod read;
 
@@ -7,7 +10,7 @@ pub(crate) use read::BAD_FILE;
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::claim::{CancelRequest, Claim, ClaimEnd};
 use crate::file::Tag;
@@ -19,7 +22,7 @@ use crate::work::Failure;
 /// A process as plain data, with times of type `T`. The order of the fields is the record form's; what a
 /// version adds comes last.
 #[derive(Serialize, Deserialize)]
-#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+#[serde(deny_unknown_fields, bound(deserialize = "T: Deserialize<'de>"))]
 pub(crate) struct Form<'a, T> {
     request_id: RequestId,
     born: u64,
@@ -27,6 +30,7 @@ pub(crate) struct Form<'a, T> {
     run: u32,
     created_at: T,
     updated_at: T,
+    #[serde(deserialize_with = "nullable")]
     expires_at: Option<T>,
     #[serde(borrow)]
     outcome: OutcomeForm<'a, T>,
@@ -44,8 +48,21 @@ pub(crate) struct Form<'a, T> {
     cancel_request: Option<WishForm<'a, T>>,
 }
 
+/// A field that may be null and must be there.
+fn nullable<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer)
+}
+
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", bound(deserialize = "T: Deserialize<'de>"))]
+#[serde(
+    rename_all = "lowercase",
+    deny_unknown_fields,
+    bound(deserialize = "T: Deserialize<'de>")
+)]
 enum OutcomeForm<'a, T> {
     Ongoing,
     Complete {
@@ -63,6 +80,7 @@ enum OutcomeForm<'a, T> {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct FileForm<'a> {
     id: FileId,
     generated: bool,
@@ -72,11 +90,12 @@ struct FileForm<'a> {
     directory: Cow<'a, str>,
     #[serde(borrow)]
     tags: Vec<TagForm<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "nullable")]
     description: Option<TextForm<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct TagForm<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
@@ -90,21 +109,25 @@ pub(crate) struct TagForm<'a> {
 struct TextForm<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[derive(Serialize, Deserialize)]
-#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+#[serde(deny_unknown_fields, bound(deserialize = "T: Deserialize<'de>"))]
 struct ModuleForm<'a, T> {
     #[serde(borrow)]
     name: Cow<'a, str>,
     attempt: u32,
     #[serde(borrow)]
     state: StateForm<'a, T>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "nullable")]
     progress: Option<ProgressForm<'a, T>>,
     #[serde(borrow)]
     attempts: Vec<AttemptForm<'a, T>>,
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", bound(deserialize = "T: Deserialize<'de>"))]
+#[serde(
+    rename_all = "lowercase",
+    deny_unknown_fields,
+    bound(deserialize = "T: Deserialize<'de>")
+)]
 enum StateForm<'a, T> {
     Pending,
     Running {
@@ -126,12 +149,14 @@ enum StateForm<'a, T> {
         reason: Cow<'a, str>,
     },
     Cancelled {
+        #[serde(deserialize_with = "nullable")]
         started: Option<T>,
         at: T,
     },
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct FailureForm<'a> {
     #[serde(borrow)]
     reason: Cow<'a, str>,
@@ -140,23 +165,25 @@ pub(crate) struct FailureForm<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+#[serde(deny_unknown_fields, bound(deserialize = "T: Deserialize<'de>"))]
 pub(crate) struct ProgressForm<'a, T> {
     done: u64,
+    #[serde(deserialize_with = "nullable")]
     total: Option<u64>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "nullable")]
     unit: Option<TextForm<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "nullable")]
     message: Option<TextForm<'a>>,
     at: T,
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+#[serde(deny_unknown_fields, bound(deserialize = "T: Deserialize<'de>"))]
 pub(crate) struct AttemptForm<'a, T> {
     number: u32,
     run: u32,
     revision: u64,
+    #[serde(deserialize_with = "nullable")]
     started: Option<T>,
     ended: T,
     #[serde(borrow)]
@@ -173,7 +200,7 @@ enum EndForm<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+#[serde(deny_unknown_fields, bound(deserialize = "T: Deserialize<'de>"))]
 pub(crate) struct ClaimForm<'a, T> {
     token: u64,
     mark: u64,
@@ -182,18 +209,19 @@ pub(crate) struct ClaimForm<'a, T> {
     claimed_at: T,
     heard_at: T,
     until: T,
+    #[serde(deserialize_with = "nullable")]
     end: Option<ClaimEndForm<T>>,
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
 enum ClaimEndForm<T> {
     Released { at: T },
     Reaped { at: T },
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+#[serde(deny_unknown_fields, bound(deserialize = "T: Deserialize<'de>"))]
 pub(crate) struct WishForm<'a, T> {
     #[serde(borrow)]
     reason: Cow<'a, str>,

@@ -75,6 +75,9 @@ pub enum Invalid {
     /// A process would be expired the moment it begins.
     #[error("the process would already be expired when it begins: give an expiry in the future")]
     AlreadyExpired,
+    /// A process that is to be imported has expired by the time of the op.
+    #[error("the process has expired: leave it out")]
+    HasExpired,
     /// A process is to be imported under an id that is not its own.
     #[error(
         "the process goes by another id than the op that imports it: take the id from the process"

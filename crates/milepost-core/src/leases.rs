@@ -111,7 +111,8 @@ pub(crate) fn claim(
         return Err(held(standing));
     }
     Ok(Some(Effect::Claim(Box::new(Claim {
-        token: process.version.revision + 1,
+        // At the last revision it is refused behind this.
+        token: process.version.revision.saturating_add(1),
         mark,
         worker: worker.into(),
         claimed_at: at,

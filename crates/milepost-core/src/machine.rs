@@ -202,7 +202,7 @@ fn import(
         return Err(Invalid::OtherId.into());
     }
     if process.is_expired(at) {
-        return Err(Invalid::AlreadyExpired.into());
+        return Err(Invalid::HasExpired.into());
     }
     let Some(standing) = slot.as_ref().filter(|standing| !standing.is_expired(at)) else {
         return exist(Arc::clone(process), slot);

@@ -255,11 +255,14 @@ impl Change {
     ///
     /// It never overwrites. Where the same process stands already, in this state or at a later revision, nothing
     /// changes, so that an import can be sent again; where another goes by the id, or the same one in another state,
-    /// it is [`AlreadyExists`](crate::Rejection::AlreadyExists). What has expired by the time of the op is
-    /// [refused](crate::Invalid::AlreadyExpired).
+    /// it is [`AlreadyExists`](crate::Rejection::AlreadyExists). So of two states of one process the first that is
+    /// imported counts. What has expired by the time of the op is [refused](crate::Invalid::HasExpired).
     ///
-    /// An import that is sent again after the process was erased makes it exist again: whoever erases sees to it
-    /// that no copy is left to be imported.
+    /// An import that is sent again after the process was erased or has expired makes it exist again, as it was then:
+    /// whoever erases, or lets expire earlier, sees to it that no copy is left to be imported. And whoever had to do
+    /// with a later state of it is then ahead of what stands: a claim may come to bear the token of one that was lost,
+    /// and what is guarded by an attempt or a revision may come to hold. So import where nobody is at work on what is
+    /// imported, or [rerun](Change::rerun) and claim it anew.
     #[must_use]
     pub fn import(process: impl Into<Arc<Process>>) -> Self {
         Change::Import(process.into())

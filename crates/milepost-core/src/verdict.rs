@@ -40,7 +40,7 @@ pub enum Rejection {
     /// id now. No trace is kept that could tell these apart.
     #[error("no such process: it never was, was erased or has expired")]
     NotFound,
-    /// Another process goes by this id.
+    /// Another process goes by this id, or the one that was to be imported stands in another state.
     #[error("{}", conflict.advice())]
     AlreadyExists {
         /// In what the two differ.

@@ -12,9 +12,10 @@ const BYTES: usize = 4 * 1024 * 1024;
 /// The processes that were written last, each with its body.
 ///
 /// Nothing is ever decided on it alone: what is decided holds only if the body is found in its row, byte for
-/// byte, in the same transaction. A body holds the version, and of the states that one connection writes no two that went
-/// by one id have the same. Of others' they may: a creation that is sent again makes its mark and its first version again.
-/// So all is forgotten once anybody else has written.
+/// byte, in the same transaction. A body holds the version. Two states that went by one id may have the same all the same:
+/// a creation that is sent again makes its mark and its first version again, and an import any version. Of those that this
+/// connection writes the last one is known, for whatever is written to a process takes it out of here first; and all is
+/// forgotten once anybody else has written.
 #[derive(Default)]
 pub(crate) struct Memo {
     /// What the connection that writes knew of others' commits.

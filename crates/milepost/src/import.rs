@@ -2,10 +2,10 @@
 
 use std::io::{self, BufRead, Read};
 
-use milepost_core::{Change, Op, Process, Rejection, RequestId, TrackError, Tracker, limits};
+use milepost_core::{Applied, Change, Op, Process, RequestId, TrackError, Tracker, limits};
 
-/// A line is over this only if it is no record: escapes can make a record of [`limits::RECORD_BYTES`] six times as long,
-/// and names of fields add to that.
+/// A line is over this, its end included, only if it is no record: escapes can make a record of [`limits::RECORD_BYTES`]
+/// six times as long, and names of fields add to that.
 const LINE_BYTES: usize = 16 * limits::RECORD_BYTES;
 /// How many processes, and how many bytes of them, are sent at once.
 const BATCH: usize = 500;
@@ -27,26 +27,31 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// old.export(&Query::new(), &mut lines)?;
 ///
 /// let imported = new.import(&*lines, |id, why| eprintln!("{id} is left out: {why}"))?;
-/// assert_eq!((imported.new, imported.present, imported.refused), (1, 0, 0));
+/// assert_eq!((imported.new, imported.refused), (1, 0));
 /// assert_eq!(new.get(process.request_id())?, old.get(process.request_id())?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Import {
     /// Makes each process exist that stands in a line, as it stands there: with its version, its history and its claim.
     ///
-    /// Nothing is overwritten, see [`Change::import`]. What is there already counts as present, so that an import that
-    /// was broken off is taken up by importing again. `refused` is told of each process that is left out and why, such as
-    /// one that has expired meanwhile, or whose id another process goes by; the import goes on. Empty lines are skipped.
+    /// Nothing is overwritten, see [`Change::import`], which says too what to see to where processes had gone on, had
+    /// expired or were erased since they were exported. What is there already counts as present, so that an import that was
+    /// broken off is taken up by importing the same lines again; of two states of one process the first one counts, so
+    /// import the newest export first.
     ///
-    /// The lines come in batches, so that memory is bounded whatever their number.
+    /// `refused` is told of each process that is left out and why: it has expired meanwhile, another goes by its id, or what
+    /// the store has of it is damaged. The import goes on. Empty lines are skipped.
+    ///
+    /// The lines come in batches, so that memory is bounded whatever their number. They are checked as any input, and still
+    /// import none from whom you would not let write: they say who holds a process, and until when.
     ///
     /// # Errors
     ///
-    /// Of the store, or of the reader, or of a line that is no record; what stood in the lines before that is imported.
+    /// Of the store, or of the reader, or of a line that is no record.
     fn import(
         &self,
         reader: impl BufRead,
-        refused: impl FnMut(RequestId, &Rejection),
+        refused: impl FnMut(RequestId, &TrackError),
     ) -> Result<Imported, ImportError>;
 }
 
@@ -56,20 +61,22 @@ pub trait Import {
 pub struct Imported {
     /// How many processes exist that did not before.
     pub new: u64,
-    /// How many existed already, as they stand in their lines or further on.
+    /// How many existed already, as they stand in their lines.
     pub present: u64,
+    /// How many existed already, and further on than in their lines: the same process has gone on in this store.
+    pub ahead: u64,
     /// How many were left out.
     pub refused: u64,
 }
 
-/// Why an import stopped. What came before is imported, and importing again goes on from there.
+/// Why an import stopped. Importing the same lines again goes on from there.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
-    /// The processes could not be written.
+    /// Processes could not be written. What stands in the lines before, but for some hundreds at most, is imported.
     #[error(transparent)]
     Track(#[from] TrackError),
-    /// The lines could not be read.
+    /// The lines could not be read. What stands in those before is imported.
     #[error("line {line} cannot be read: see what its source says, and import again")]
     Read {
         /// Which, from 1.
@@ -78,7 +85,7 @@ pub enum ImportError {
         #[source]
         source: io::Error,
     },
-    /// A line is no record of a process, or not a lawful one.
+    /// A line is no record of a process, or not a lawful one. What stands in the lines before is imported.
     #[error("line {line} is no record of a process: mend it or take it out, and import again")]
     Line {
         /// Which, from 1.
@@ -87,7 +94,7 @@ pub enum ImportError {
         #[source]
         source: serde_json::Error,
     },
-    /// A line is far longer than any record can be.
+    /// A line is far longer than any record can be. What stands in the lines before is imported.
     #[error("line {line} is over {LINE_BYTES} bytes: take it out, and import again")]
     TooLong {
         /// Which, from 1.
@@ -99,7 +106,7 @@ impl Import for Tracker {
     fn import(
         &self,
         reader: impl BufRead,
-        mut refused: impl FnMut(RequestId, &Rejection),
+        mut refused: impl FnMut(RequestId, &TrackError),
     ) -> Result<Imported, ImportError> {
         let mut lines = Lines {
             reader,
@@ -107,21 +114,20 @@ impl Import for Tracker {
             text: Vec::new(),
         };
         let mut imported = Imported::default();
-        let (mut batch, mut bytes) = (Vec::with_capacity(BATCH), 0);
+        let (mut batch, mut bytes) = (Vec::new(), 0);
         loop {
             let next = lines.next();
             if let Ok(Some(process)) = next {
-                let id = process.request_id();
-                let op = self.op(id, Change::import(process));
+                let op = self.op(process.request_id(), Change::import(process));
                 bytes += op.bytes();
                 batch.push(op);
                 if batch.len() < BATCH && bytes < BATCH_BYTES {
                     continue;
                 }
-                imported.send(self, &batch, &mut refused)?;
-                (batch, bytes) = (Vec::with_capacity(BATCH), 0);
+                imported.take_in(self, std::mem::take(&mut batch), &mut refused)?;
+                bytes = 0;
             } else {
-                imported.send(self, &batch, &mut refused)?;
+                imported.take_in(self, batch, &mut refused)?;
                 return next.map(|_| imported);
             }
         }
@@ -129,24 +135,63 @@ impl Import for Tracker {
 }
 
 impl Imported {
-    fn send(
+    fn take_in(
         &mut self,
         tracker: &Tracker,
-        ops: &[Op],
-        refused: &mut impl FnMut(RequestId, &Rejection),
+        batch: Vec<Op>,
+        refused: &mut impl FnMut(RequestId, &TrackError),
     ) -> Result<(), TrackError> {
-        for (op, verdict) in ops.iter().zip(tracker.apply(ops)?) {
-            match verdict {
-                Ok(applied) if applied.changed => self.new += 1,
-                Ok(_) => self.present += 1,
-                Err(rejection) => {
-                    self.refused += 1;
-                    refused(op.id, &rejection);
+        if batch.is_empty() {
+            return Ok(());
+        }
+        // The first of them may have waited long for the reader.
+        let ops = batch.into_iter().map(|op| tracker.op(op.id, op.change));
+        let ops = ops.collect::<Vec<_>>();
+        match tracker.apply(&ops) {
+            Ok(verdicts) => {
+                for (op, verdict) in ops.iter().zip(verdicts) {
+                    self.count(op, verdict.map_err(TrackError::from), refused);
                 }
             }
+            // One that is damaged here keeps no other back.
+            Err(error) if may_concern_one(&error) => {
+                for op in &ops {
+                    let verdict = match tracker.apply(std::slice::from_ref(op)) {
+                        Ok(mut verdicts) => verdicts.remove(0).map_err(TrackError::from),
+                        Err(error) if may_concern_one(&error) => Err(error),
+                        Err(error) => return Err(error),
+                    };
+                    self.count(op, verdict, refused);
+                }
+            }
+            Err(error) => return Err(error),
         }
         Ok(())
     }
+
+    fn count(
+        &mut self,
+        op: &Op,
+        verdict: Result<Applied, TrackError>,
+        refused: &mut impl FnMut(RequestId, &TrackError),
+    ) {
+        let Change::Import(process) = &op.change else {
+            unreachable!("nothing else is sent")
+        };
+        match verdict {
+            Ok(applied) if applied.changed => self.new += 1,
+            Ok(applied) if applied.version == process.version() => self.present += 1,
+            Ok(_) => self.ahead += 1,
+            Err(error) => {
+                self.refused += 1;
+                refused(op.id, &error);
+            }
+        }
+    }
+}
+
+fn may_concern_one(error: &TrackError) -> bool {
+    matches!(error, TrackError::Store(error) if error.kind().may_concern_one())
 }
 
 /// Lines of which each is a process.

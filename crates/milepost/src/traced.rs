@@ -111,7 +111,11 @@ impl<S: StatusStore> Traced<S> {
         match kind {
             ChangeKind::Progress | ChangeKind::Renew => changed!(Level::TRACE),
             ChangeKind::Create | ChangeKind::Rerun | ChangeKind::Erase => changed!(Level::INFO),
-            ChangeKind::Update | ChangeKind::Claim | ChangeKind::Release => changed!(Level::DEBUG),
+            ChangeKind::Update
+            | ChangeKind::Claim
+            | ChangeKind::Release
+            // Nothing has happened to it now, and there may be many.
+            | ChangeKind::Import => changed!(Level::DEBUG),
             _ if applied.status == OverallStatus::Ongoing => changed!(Level::DEBUG),
             _ => changed!(Level::INFO),
         }

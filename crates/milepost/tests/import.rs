@@ -2,12 +2,14 @@
 
 use std::error::Error;
 use std::io::{self, BufReader, Read};
+use std::sync::Arc;
 use std::time::Duration;
 
 use milepost::{
-    Conflict, Export, Failure, Import, ImportError, Imported, ManualClock, MemoryStore, NewProcess,
-    Pipeline, Process, Progress, Query, Rejection, RequestId, SqliteStore, Tracker,
-    chrono::DateTime,
+    Counts, Export, Failure, Filter, Found, Import, ImportError, Imported, Listing, ManualClock,
+    MemoryStore, NewProcess, Op, Pipeline, Process, Progress, Query, RequestId, SqliteStore,
+    StatusStore, StoreError, StoreErrorKind, TrackError, Tracker, Verdict, Wipe, WipeLevel,
+    chrono::{DateTime, Utc},
 };
 
 fn pipeline() -> Pipeline {
@@ -54,8 +56,14 @@ fn import(tracker: &Tracker, reader: impl io::BufRead) -> Result<Imported, Impor
     tracker.import(reader, |id, why| panic!("{id} is refused: {why}"))
 }
 
-fn counts(imported: Imported) -> (u64, u64, u64) {
-    (imported.new, imported.present, imported.refused)
+/// How many are new, present, ahead and refused.
+fn counts(imported: Imported) -> [u64; 4] {
+    [
+        imported.new,
+        imported.present,
+        imported.ahead,
+        imported.refused,
+    ]
 }
 
 #[test]
@@ -67,9 +75,9 @@ fn what_was_exported_is_there_as_it_was_in_any_store_and_importing_again_changes
     let sqlite = SqliteStore::open(directory.path().join("status.db")).expect("it opens");
     for to in [Tracker::new(sqlite), Tracker::new(MemoryStore::new())] {
         let imported = import(&to, &*exported).expect("it imports");
-        assert_eq!(counts(imported), (1234, 0, 0));
+        assert_eq!(counts(imported), [1234, 0, 0, 0]);
         let imported = import(&to, BufReader::with_capacity(7, &*exported));
-        assert_eq!(counts(imported.expect("it imports")), (0, 1234, 0));
+        assert_eq!(counts(imported.expect("it imports")), [0, 1234, 0, 0]);
         for id in &ids {
             assert_eq!(
                 to.get(*id).expect("it is there"),
@@ -88,28 +96,156 @@ fn what_cannot_be_imported_is_told_and_the_rest_is_imported() {
     let expiring = NewProcess::new(&pipeline()).expires_in(Duration::from_mins(1));
     let expiring = from.begin(expiring).expect("it begins").request_id();
     let exported = lines(&from);
-    from.cancel(ids[0], "").expect("it is ongoing");
-    from.erase(ids[1]).expect("it is there");
-    from.begin(NewProcess::new(&pipeline()).request_id(ids[1]))
+
+    let to = Tracker::with_clock(MemoryStore::new(), clock.clone());
+    assert_eq!(
+        counts(import(&to, &*exported).expect("it imports")),
+        [11, 0, 0, 0]
+    );
+    to.cancel(ids[0], "").expect("it is ongoing");
+    to.erase(ids[1]).expect("it is there");
+    to.begin(NewProcess::new(&pipeline()).request_id(ids[1]))
         .expect("nobody goes by the id");
     clock.advance(Duration::from_mins(1));
 
-    let to = Tracker::with_clock(MemoryStore::new(), clock.clone());
     let mut refused = Vec::new();
-    let imported = to.import(&*lines(&from), |id, _| refused.push(id));
-    assert_eq!(counts(imported.expect("it imports")), (10, 0, 0));
-    let imported = to.import(&*exported, |id, why| match why {
-        Rejection::AlreadyExists {
-            conflict: Conflict::Process,
-        } => assert_eq!(id, ids[1]),
-        other => {
-            assert_eq!(id, expiring);
-            assert!(other.to_string().contains("expired"), "{other}");
-        }
+    let imported = to.import(&*exported, |id, why| refused.push((id, why.to_string())));
+    assert_eq!(counts(imported.expect("it imports")), [0, 8, 1, 2]);
+    refused.sort_by(|(_, one), (_, other)| one.cmp(other));
+    assert_eq!(
+        refused,
+        [
+            (
+                ids[1],
+                "another process goes by this id: erase that one, or leave this one out".into()
+            ),
+            (expiring, "the process has expired: leave it out".to_owned()),
+        ]
+    );
+    // Of two states of one process the first one that is imported counts.
+    let twice = [lines(&from), exported].concat();
+    let old = Tracker::with_clock(MemoryStore::new(), clock);
+    let imported = old.import(&*twice, |id, _| assert_eq!(id, expiring));
+    assert_eq!(counts(imported.expect("it imports")), [10, 10, 0, 1]);
+}
+
+/// A reader of one line at a time, and what is done before each.
+struct Paused<'a, F>(std::str::Lines<'a>, F);
+
+impl<F: FnMut()> Read for Paused<'_, F> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        self.1();
+        let line = self.0.next().map(|line| format!("{line}\n"));
+        line.unwrap_or_default().as_bytes().read(to)
+    }
+}
+
+#[test]
+fn what_expires_while_the_reader_waits_is_left_out() {
+    let clock = ManualClock::new(DateTime::UNIX_EPOCH);
+    let from = Tracker::with_clock(MemoryStore::new(), clock.clone());
+    let expiring = NewProcess::new(&pipeline()).expires_in(Duration::from_secs(1));
+    from.begin(expiring).expect("it begins");
+    fill(&from, 1);
+    let exported = String::from_utf8(lines(&from)).expect("it is text");
+    let to = Tracker::with_clock(MemoryStore::new(), clock.clone());
+    let paused = Paused(exported.lines(), || {
+        clock.advance(Duration::from_millis(400));
     });
-    // The one that was cancelled meanwhile is further on here than in its line.
-    assert_eq!(counts(imported.expect("it imports")), (0, 9, 2));
-    assert_eq!(lines(&to), lines(&from));
+    let mut refused = 0;
+    let imported = to.import(BufReader::new(paused), |_, _| refused += 1);
+    assert_eq!(counts(imported.expect("it imports")), [1, 0, 0, 1]);
+    assert_eq!(refused, 1);
+}
+
+#[test]
+fn records_as_large_as_they_can_be_come_in_batches_that_every_store_takes() {
+    let from = Tracker::new(MemoryStore::new());
+    for number in 0..70 {
+        // The first takes six bytes of JSON for each of its own.
+        let text = if number == 0 { "\u{1}" } else { "x" }.repeat(4096);
+        let new = NewProcess::new(&pipeline()).file_name(&number.to_string());
+        // 61 times 4 KiB, and the fixed part of a record.
+        let new = (0..61).fold(new, |new, tag| new.tag(&tag.to_string(), &text));
+        from.begin(new).expect("it begins");
+    }
+    let exported = lines(&from);
+    let longest = exported.split(|byte| *byte == b'\n').map(<[u8]>::len).max();
+    assert!(longest > Some(1_490_000), "{longest:?}");
+    let directory = tempfile::tempdir().expect("there is room");
+    let sqlite = SqliteStore::open(directory.path().join("status.db")).expect("it opens");
+    let to = Tracker::new(sqlite);
+    assert_eq!(
+        counts(import(&to, &*exported).expect("it imports")),
+        [70, 0, 0, 0]
+    );
+    assert_eq!(lines(&to), exported);
+}
+
+/// A store of which one row is damaged, or which has no room for it.
+#[derive(Debug)]
+struct Damaged {
+    store: MemoryStore,
+    id: RequestId,
+    kind: StoreErrorKind,
+}
+
+impl StatusStore for Damaged {
+    fn write(&self, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
+        assert!(!ops.is_empty(), "there is nothing to write");
+        if ops.iter().any(|op| op.id == self.id) {
+            return Err(StoreError::new(self.kind, "this row"));
+        }
+        self.store.write(ops)
+    }
+
+    fn read(&self, id: RequestId) -> Result<Option<Arc<Process>>, StoreError> {
+        self.store.read(id)
+    }
+
+    fn list(&self, listing: &Listing) -> Result<Found, StoreError> {
+        self.store.list(listing)
+    }
+
+    fn count(&self, filter: &Filter) -> Result<Counts, StoreError> {
+        self.store.count(filter)
+    }
+
+    fn purge(&self, expired_by: DateTime<Utc>, limit: usize) -> Result<usize, StoreError> {
+        self.store.purge(expired_by, limit)
+    }
+
+    fn wipe(&self, level: WipeLevel) -> Result<Wipe, StoreError> {
+        self.store.wipe(level)
+    }
+}
+
+#[test]
+fn one_that_is_damaged_in_the_store_keeps_no_other_back_and_a_full_store_ends_the_import() {
+    let from = Tracker::new(MemoryStore::new());
+    let ids = fill(&from, 500);
+    let exported = lines(&from);
+    let to = |kind| {
+        let (store, id) = (MemoryStore::new(), ids[17]);
+        Tracker::new(Damaged { store, id, kind })
+    };
+    let damaged = to(StoreErrorKind::Corrupt);
+    let mut refused = Vec::new();
+    let imported = damaged.import(&*exported, |id, why| {
+        assert!(why.to_string().contains("damaged"), "{why}");
+        refused.push(id);
+    });
+    assert_eq!(counts(imported.expect("it imports")), [499, 0, 0, 1]);
+    assert_eq!(refused, [ids[17]]);
+
+    let full = to(StoreErrorKind::Full);
+    match import(&full, &*exported) {
+        Err(ImportError::Track(TrackError::Store(error))) => {
+            assert_eq!(error.kind(), StoreErrorKind::Full);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(full.count(&Query::new()).expect("it counts").total(), 0);
 }
 
 #[test]
@@ -134,7 +270,7 @@ fn a_line_that_is_no_record_is_named_and_what_stands_before_it_is_imported() {
         assert_eq!(to.count(&Query::new()).expect("it counts").total(), 2);
         // Without a line feed at the end, and once the line is mended.
         let mended = import(&to, exported.trim_end().as_bytes()).expect("it imports");
-        assert_eq!(counts(mended), (1, 2, 0));
+        assert_eq!(counts(mended), [1, 2, 0, 0]);
     }
 }
 
@@ -148,25 +284,6 @@ fn a_line_without_an_end_takes_no_more_memory_than_a_record_can() {
         }
         other => panic!("{other:?}"),
     }
-}
-
-#[test]
-fn the_longest_record_there_can_be_is_imported() {
-    let from = Tracker::new(MemoryStore::new());
-    let new = NewProcess::new(&pipeline()).file_description(&"\u{1}".repeat(4096));
-    let new = (0..50).fold(new, |new, tag| {
-        new.tag(&tag.to_string(), &"\u{1}".repeat(4096))
-    });
-    let process = from.begin(new).expect("it begins");
-    let exported = lines(&from);
-    assert!(exported.len() > 1024 * 1024, "{}", exported.len());
-    let to = Tracker::new(MemoryStore::new());
-    import(&to, &*exported).expect("it imports");
-    let id = process.request_id();
-    assert_eq!(
-        to.get(id).expect("it is there"),
-        from.get(id).expect("it is there")
-    );
 }
 
 /// Fails once its bytes are read.

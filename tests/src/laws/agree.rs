@@ -109,6 +109,12 @@ enum Sending {
         process: usize,
         at: i64,
     },
+    /// A process as the ops before so many others would have left it, imported.
+    Import {
+        others: usize,
+        process: usize,
+        at: i64,
+    },
 }
 
 /// An op before the ids and times are put in.
@@ -188,6 +194,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         12 => draft.prop_map(Sending::New),
         1 => (0_usize..10).prop_map(Sending::Again),
         1 => (0..PROCESSES, 0_i64..300).prop_map(|(process, at)| Sending::Anew { process, at }),
+        1 => (0_usize..10, 0..PROCESSES, 0_i64..300)
+            .prop_map(|(others, process, at)| Sending::Import { others, process, at }),
     ];
     let step = prop_oneof![
         12 => proptest::collection::vec(sending, 1..6).prop_map(Step::Write),
@@ -224,6 +232,22 @@ fn ops(clock: &ManualClock, pipelines: &[Pipeline], sent: &[Op], sending: &Sendi
                 .find(|op| op.id == id && matches!(op.change, Change::Create(_)));
             let erase = Op::new(id, time(*at), Change::erase());
             [erase].into_iter().chain(creation.cloned()).collect()
+        }
+        Sending::Import {
+            others,
+            process,
+            at,
+        } => {
+            let id = id(*process);
+            let mut slot = None;
+            for op in sent.iter().rev().skip(*others).rev() {
+                if op.id == id {
+                    // Refused or not, as it may be in the stores.
+                    let _ = op.apply(&mut slot);
+                }
+            }
+            let import = |process| Op::new(id, time(*at), Change::Import(process));
+            slot.map(import).into_iter().collect()
         }
     }
 }

@@ -80,7 +80,7 @@ pub(crate) fn create_never_overwrites(trial: &Trial<'_>) {
     }
 }
 
-pub(crate) fn nothing_but_a_creation_makes_a_process_exist(trial: &Trial<'_>) {
+pub(crate) fn nothing_but_a_creation_or_an_import_makes_a_process_exist(trial: &Trial<'_>) {
     let mut ops = one_of_each_change(1, 0);
     ops.push(op(id(1), 0, Change::erase()));
     for op in &ops {

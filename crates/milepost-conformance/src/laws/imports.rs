@@ -239,9 +239,19 @@ pub(crate) fn what_has_expired_gives_way_to_an_import_and_is_not_imported(trial:
     );
     trial.must_hold_exactly_what_is_expected();
 
+    // The same process as it was before it came to expire earlier: what has expired keeps nothing back.
+    let begin = trial.begin_at(NewProcess::new(&chain()).request_id(id(3)), at(0));
+    let lasting = elsewhere(std::slice::from_ref(&begin));
+    let shortened = Change::update(Update::new().expires_at(at(50)));
+    trial.send(&[begin, op(id(3), 1, shortened)]);
+    let ahead = trial.must(&import(&lasting, 49));
+    assert_eq!((ahead.changed, ahead.revision), (false, 2));
+    assert_eq!(trial.must(&import(&lasting, 50)).revision, 1);
+    assert_eq!(trial.stored(id(3)), lasting);
+
     let late = elsewhere(&[trial.begin_at(expiring(2, 300), at(0))]);
     for seconds in [300, 301] {
-        let cause = Invalid::AlreadyExpired.into();
+        let cause = Invalid::HasExpired.into();
         assert_eq!(
             trial.one(&import(&late, seconds)),
             Err(Rejection::Illegal { cause })
@@ -250,4 +260,44 @@ pub(crate) fn what_has_expired_gives_way_to_an_import_and_is_not_imported(trial:
     }
     assert!(trial.must(&import(&late, 299)).changed);
     trial.must_hold_exactly_what_is_expected();
+}
+
+pub(crate) fn an_erased_process_comes_back_as_it_was_when_it_is_imported(trial: &Trial<'_>) {
+    let begin = trial.begin(&chain(), id(1), 0);
+    trial.send(&[begin, op(id(1), 1, Change::complete(1))]);
+    let kept = trial.stored(id(1));
+    trial.send(&[
+        op(id(1), 2, Change::start(2)),
+        claim(id(1), 3, "anna", 60, 77),
+        op(id(1), 4, Change::erase()),
+    ]);
+    assert_eq!(trial.read(id(1)), None);
+    assert!(trial.must(&import(&kept, 5)).changed);
+    assert_eq!(
+        trial.stored(id(1)),
+        kept,
+        "left is stored, right was imported"
+    );
+    // Nothing is left of what came after it was kept.
+    let held = op(id(1), 6, Change::complete(2)).guarded(milepost_core::Guard::new().lease(4));
+    assert!(trial.one(&held).is_err());
+    assert!(trial.must(&claim(id(1), 6, "bert", 60, 78)).changed);
+    trial.must_hold_exactly_what_is_expected();
+}
+
+pub(crate) fn an_import_at_a_time_that_cannot_be_kept_is_illegal(trial: &Trial<'_>) {
+    let process = elsewhere(&[trial.begin(&chain(), id(1), 0)]);
+    for time in [
+        chrono::DateTime::<chrono::Utc>::MIN_UTC,
+        chrono::DateTime::<chrono::Utc>::MAX_UTC,
+    ] {
+        let mut op = import(&process, 0);
+        op.at = time;
+        let verdict = trial.one(&op);
+        assert!(
+            matches!(verdict, Err(Rejection::Illegal { .. })),
+            "{verdict:?}"
+        );
+        assert_eq!(trial.read(id(1)), None);
+    }
 }

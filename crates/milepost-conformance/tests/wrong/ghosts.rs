@@ -134,7 +134,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new(
             "begins what it does not find",
             begins_what_it_does_not_find,
-            &["nothing_but_a_creation_makes_a_process_exist"],
+            &["nothing_but_a_creation_or_an_import_makes_a_process_exist"],
         ),
         Case::new(
             "keeps the erased for when the id is begun anew",

@@ -1,5 +1,6 @@
 //! Faults in how processes are imported.
 
+use chrono::{DateTime, TimeDelta};
 use milepost_conformance::Subject;
 use milepost_core::{Change, Op, Update};
 
@@ -59,6 +60,17 @@ fn imports_what_has_expired() -> Subject {
     })
 }
 
+fn imports_at_any_time() -> Subject {
+    importing(|records, op| {
+        let mut bounded = op.clone();
+        bounded.at = op.at.clamp(
+            DateTime::UNIX_EPOCH,
+            DateTime::UNIX_EPOCH + TimeDelta::days(30_000),
+        );
+        apply(records, &bounded)
+    })
+}
+
 pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::new(
@@ -72,7 +84,10 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new(
             "counts an import as one more change",
             counts_an_import_as_a_change,
-            &["what_is_imported_is_kept_whole"],
+            &[
+                "what_is_imported_is_kept_whole",
+                "an_erased_process_comes_back_as_it_was_when_it_is_imported",
+            ],
         ),
         Case::new(
             "frees what it imports from its worker",
@@ -81,6 +96,11 @@ pub(crate) fn cases() -> Vec<Case> {
                 "what_is_imported_is_kept_whole",
                 "work_goes_on_after_an_import",
             ],
+        ),
+        Case::new(
+            "imports at any time",
+            imports_at_any_time,
+            &["an_import_at_a_time_that_cannot_be_kept_is_illegal"],
         ),
         Case::new(
             "imports what has expired",

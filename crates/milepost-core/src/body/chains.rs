@@ -14,7 +14,7 @@ thread_local! {
 }
 
 /// The chain of these names, which stand one after the other in `names`.
-pub(super) fn chain(
+pub(crate) fn chain(
     name: &str,
     lengths: &[u8],
     names: &str,

@@ -9,6 +9,7 @@ use super::{
     AttemptForm, ClaimEndForm, ClaimForm, EndForm, FileForm, Form, ModuleForm, OutcomeForm,
     ProgressForm, StateForm, TagForm, WishForm,
 };
+use crate::body::chain;
 use crate::claim::{CancelRequest, Claim, ClaimEnd};
 use crate::file::{File, FileText, Tag};
 use crate::module::{Attempt, AttemptEnd, Module, ModuleState, Standing};
@@ -28,13 +29,13 @@ impl<T> Form<'_, T> {
                 .ok_or("a time is out of range")
         };
         let names = self.modules.iter().map(|module| &*module.name);
-        let chain =
-            Pipeline::new(&self.pipeline, names).map_err(|_| "the pipeline cannot be built")?;
-        let pipeline = if self.parallel {
-            chain.parallel()
-        } else {
-            chain
-        };
+        let lengths = names
+            .clone()
+            .map(|name| u8::try_from(name.len()))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| "the pipeline cannot be built")?;
+        let names = names.collect::<String>();
+        let pipeline = chain(&self.pipeline, &lengths, &names, self.parallel)?;
         let modules = self
             .modules
             .into_iter()

@@ -271,11 +271,13 @@ fn a_process_that_is_exhausted_can_still_be_erased() {
     json["revision"] = u64::MAX.into();
     scene.store.put(serde_json::from_value(json).unwrap());
     let module = scene.tracker.process(id).unwrap().module(1).unwrap();
-    let error = module.start().unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "the process has used up its revisions: begin a new one"
-    );
+    let claimed = scene.tracker.claim(id, "anna", Duration::from_mins(1));
+    for error in [module.start().unwrap_err(), claimed.unwrap_err()] {
+        assert_eq!(
+            error.to_string(),
+            "the process has used up its revisions: begin a new one"
+        );
+    }
     assert_eq!(scene.tracker.erase_file(file()).unwrap().processes, 1);
     assert_eq!(scene.store.len(), 0);
 }

@@ -1,7 +1,9 @@
 //! Errors: values to compare, and texts that say one thing and what to do next.
 
 use std::error::Error;
+use std::time::Duration;
 
+use chrono::DateTime;
 use milepost_core::{
     ChangeKind, Conflict, Field, GuardKind, Illegality, Invalid, ModuleStateKind, OverallStatus,
     RecordError, Rejection, StoreError, StoreErrorKind, TrackError, limits,
@@ -42,6 +44,12 @@ fn invalids() -> Vec<Invalid> {
         },
         Invalid::TimeOutOfRange { what: "expiry" },
         Invalid::AlreadyExpired,
+        Invalid::HasExpired,
+        Invalid::OtherId,
+        Invalid::KeyAndId,
+        Invalid::LeaseTime {
+            given: Duration::ZERO,
+        },
         Invalid::NotAUuid,
         Invalid::PageSize { given: 0 },
         Invalid::TooManyTerms { given: 129 },
@@ -69,17 +77,14 @@ fn rejections() -> Vec<Rejection> {
         Illegality::AttemptGuard {
             change: ChangeKind::Cancel,
         },
+        Illegality::LeaseGuard {
+            change: ChangeKind::Renew,
+        },
         Illegality::Invalid(Invalid::EmptyChain),
         Illegality::Exhausted { guard },
     ];
     let mut all = vec![
         Rejection::NotFound,
-        Rejection::AlreadyExists {
-            conflict: Conflict::Pipeline,
-        },
-        Rejection::AlreadyExists {
-            conflict: Conflict::File,
-        },
         Rejection::OutOfOrder {
             module: 3,
             waits_for: 1,
@@ -90,12 +95,27 @@ fn rejections() -> Vec<Rejection> {
             given,
             current,
         },
+        Rejection::Fenced {
+            given,
+            current: Some(current),
+        },
+        Rejection::Held {
+            worker: "worker 7".into(),
+            until: DateTime::UNIX_EPOCH,
+        },
         Rejection::Settled { status },
         Rejection::TooLarge {
             bytes: 300_000,
             limit: limits::RECORD_BYTES,
         },
     ];
+    let conflicts = [
+        Conflict::Pipeline,
+        Conflict::File,
+        Conflict::Process,
+        Conflict::State,
+    ];
+    all.extend(conflicts.map(|conflict| Rejection::AlreadyExists { conflict }));
     all.extend(illegal.map(|cause| Rejection::Illegal { cause }));
     all
 }
