@@ -122,4 +122,22 @@ mod tests {
         }
         assert!(!failure(ffi::SQLITE_IOERR).is_busy());
     }
+
+    #[test]
+    fn each_code_is_said_by_its_kind() {
+        for (code, kind) in [
+            (ffi::SQLITE_FULL, StoreErrorKind::Full),
+            (ffi::SQLITE_IOERR_SHMSIZE, StoreErrorKind::Full),
+            (ffi::SQLITE_READONLY_DBMOVED, StoreErrorKind::Unavailable),
+            (ffi::SQLITE_PERM, StoreErrorKind::Unavailable),
+            (ffi::SQLITE_NOTADB, StoreErrorKind::Incompatible),
+            (ffi::SQLITE_TOOBIG, StoreErrorKind::Limit),
+            (ffi::SQLITE_CORRUPT_INDEX, StoreErrorKind::Corrupt),
+            (ffi::SQLITE_CONSTRAINT_UNIQUE, StoreErrorKind::Corrupt),
+            (ffi::SQLITE_ERROR, StoreErrorKind::Corrupt),
+            (ffi::SQLITE_NOMEM, StoreErrorKind::Other),
+        ] {
+            assert_eq!(store_error(failure(code)).kind(), kind, "{code}");
+        }
+    }
 }

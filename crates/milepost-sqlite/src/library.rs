@@ -33,15 +33,24 @@ fn has_wal_reset_bug(version: i32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error;
+
     use super::*;
 
     #[test]
     fn every_sqlite_with_the_wal_reset_bug_is_refused() {
-        for affected in [
-            3_007_000, 3_044_005, 3_045_000, 3_050_006, 3_051_000, 3_051_002,
+        for (affected, name) in [
+            (3_007_000, "3.7.0"),
+            (3_044_005, "3.44.5"),
+            (3_045_000, "3.45.0"),
+            (3_050_006, "3.50.6"),
+            (3_051_000, "3.51.0"),
+            (3_051_002, "3.51.2"),
         ] {
             let error = check_version(affected).expect_err("it is refused");
             assert_eq!(error.kind(), StoreErrorKind::Incompatible, "{affected}");
+            let why = error.source().expect("it has a cause").to_string();
+            assert!(why.starts_with(&format!("SQLite {name} can")), "{why}");
         }
         for fixed in [
             3_006_023, 3_044_006, 3_050_007, 3_051_003, 3_054_001, 4_000_000,
