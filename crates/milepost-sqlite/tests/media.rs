@@ -226,6 +226,34 @@ fn where_another_program_has_commits_give_blocks_back_a_wipe_of_the_medium_is_li
     }
 }
 
+/// How many pages were written one by one.
+fn turns(place: &Place) -> i64 {
+    foreign_connection(&place.path())
+        .query_row("SELECT turns FROM wipe_media", [], |row| row.get(0))
+        .expect("they are counted")
+}
+
+/// Rows of zeros take most of it: a page at a time would be a commit each.
+#[test]
+fn a_long_wal_is_overwritten_in_few_steps_and_to_its_end() {
+    let place = Place::new();
+    let tracker = open(keeping(place.path()));
+    let mut ids = begin_many(&tracker, 3_000);
+    // The first wipes move much; then the WAL is as long as it will be.
+    for round in 0..6 {
+        let id = ids.swap_remove(1_000);
+        erase(&tracker, &[id]);
+        let (before, turned) = (lengths(&place), turns(&place));
+        assert!(is_done(&wiped(&tracker)));
+        assert_eq!(fillers(&place), 0);
+        let turned = turns(&place) - turned;
+        assert!(turned <= 16, "{turned} commits of a page");
+        if round > 2 {
+            assert_eq!(lengths(&place), before, "it has grown");
+        }
+    }
+}
+
 #[test]
 fn a_reader_makes_it_pending_and_what_was_broken_off_is_taken_up() {
     let place = Place::new();
