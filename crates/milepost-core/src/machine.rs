@@ -228,6 +228,8 @@ enum Decision {
     Ends,
 }
 
+// Inlined into `apply` it makes every op take a tenth more instructions.
+#[inline(never)]
 fn decide(
     op: &Op,
     at: DateTime<Utc>,
