@@ -63,6 +63,15 @@ pub(crate) fn op(id: RequestId, seconds: i64, change: Change) -> Op {
     Op::new(id, at(seconds), change)
 }
 
+/// What these ops make where no store is.
+pub(crate) fn elsewhere(ops: &[Op]) -> Arc<Process> {
+    let mut slot = None;
+    for op in ops {
+        op.apply(&mut slot).expect("the law sends what fits");
+    }
+    slot.expect("a creation comes first")
+}
+
 /// The guard under which a handle that was taken from `process` reports on `module`.
 pub(crate) fn module_guard(process: &Process, module: usize) -> Guard {
     run_guard(process).attempt(process.modules()[module - 1].attempt())

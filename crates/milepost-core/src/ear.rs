@@ -60,7 +60,7 @@ impl Ear {
     }
 
     fn take_in(&self, version: Version, wished: bool, is_settled: bool) {
-        if version.born != self.born || version.revision < self.token {
+        if !self.is_since_claim(version) {
             return;
         }
         *lock(&self.known) = Some(version);
@@ -72,12 +72,15 @@ impl Ear {
         }
     }
 
+    /// Whether it is a state of this process, and none from before the claim.
+    fn is_since_claim(&self, version: Version) -> bool {
+        version.born == self.born && version.revision >= self.token
+    }
+
     /// Compares with what the store has: says whether it must be read.
     pub(crate) fn compare(&self, version: Option<Version>) -> bool {
         match version {
-            Some(version) if version.born == self.born && version.revision >= self.token => {
-                *lock(&self.known) != Some(version)
-            }
+            Some(version) if self.is_since_claim(version) => *lock(&self.known) != Some(version),
             // Erased, and perhaps begun anew, or imported as it was before the claim.
             Some(_) | None => {
                 self.done.store(true, Ordering::Relaxed);
@@ -124,11 +127,15 @@ mod tests {
     use super::*;
     use crate::{Change, ManualClock, NewProcess, Pipeline, Verdict};
 
-    #[test]
-    fn a_lease_hears_nothing_of_what_was_before_it_or_of_another_process() {
+    fn creation() -> Op {
         let clock = ManualClock::new("2026-05-18T12:00:00Z".parse().unwrap());
         let pipeline = Pipeline::new("pipeline", ["step"]).unwrap();
-        let begin = NewProcess::new(&pipeline).into_op(&clock).unwrap();
+        NewProcess::new(&pipeline).into_op(&clock).unwrap()
+    }
+
+    #[test]
+    fn a_lease_hears_nothing_of_what_was_before_it_or_of_another_process() {
+        let begin = creation();
         let mut slot = None;
         let mut send = |change| -> Verdict { Op::new(begin.id, begin.at, change).apply(&mut slot) };
         assert!(send(begin.change.clone()).is_ok());
@@ -159,9 +166,7 @@ mod tests {
 
     #[test]
     fn a_lease_whose_process_went_back_is_listened_for_no_more() {
-        let clock = ManualClock::new("2026-05-18T12:00:00Z".parse().unwrap());
-        let pipeline = Pipeline::new("pipeline", ["step"]).unwrap();
-        let begin = NewProcess::new(&pipeline).into_op(&clock).unwrap();
+        let begin = creation();
         let mut slot = None;
         begin.apply(&mut slot).unwrap();
         let before = slot.clone().unwrap().version();

@@ -261,8 +261,7 @@ impl Change {
     /// An import that is sent again after the process was erased or has expired makes it exist again, as it was then:
     /// whoever erases, or lets expire earlier, sees to it that no copy is left to be imported. And whoever had to do
     /// with a later state of it is then ahead of what stands: a claim may come to bear the token of one that was lost,
-    /// and what is guarded by an attempt or a revision may come to hold. So import where nobody is at work on what is
-    /// imported, or [rerun](Change::rerun) and claim it anew.
+    /// and what is guarded by an attempt or a revision may come to hold. So import what nobody is at work on elsewhere.
     #[must_use]
     pub fn import(process: impl Into<Arc<Process>>) -> Self {
         Change::Import(process.into())

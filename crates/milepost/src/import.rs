@@ -152,21 +152,19 @@ impl Imported {
                 for (op, verdict) in ops.iter().zip(verdicts) {
                     self.count(op, verdict.map_err(TrackError::from), refused);
                 }
+                Ok(())
             }
-            // One that is damaged here keeps no other back.
-            Err(error) if may_concern_one(&error) => {
-                for op in &ops {
-                    let verdict = match tracker.apply(std::slice::from_ref(op)) {
-                        Ok(mut verdicts) => verdicts.remove(0).map_err(TrackError::from),
-                        Err(error) if may_concern_one(&error) => Err(error),
-                        Err(error) => return Err(error),
-                    };
-                    self.count(op, verdict, refused);
+            Err(TrackError::Store(error)) if error.kind().may_concern_one() => {
+                if let [op] = &*ops {
+                    self.count(op, Err(error.into()), refused);
+                    return Ok(());
                 }
+                // One that is damaged here keeps no other back.
+                ops.into_iter()
+                    .try_for_each(|op| self.take_in(tracker, vec![op], refused))
             }
-            Err(error) => return Err(error),
+            Err(error) => Err(error),
         }
-        Ok(())
     }
 
     fn count(
@@ -188,10 +186,6 @@ impl Imported {
             }
         }
     }
-}
-
-fn may_concern_one(error: &TrackError) -> bool {
-    matches!(error, TrackError::Store(error) if error.kind().may_concern_one())
 }
 
 /// Lines of which each is a process.

@@ -8,17 +8,19 @@ use milepost_core::{
 };
 
 use crate::fixture::{
-    at, chain, claim, failure, file, id, lease_guard, micros_after, module_guard, op, side_by_side,
+    at, chain, claim, elsewhere, failure, file, id, lease_guard, micros_after, module_guard, op,
+    side_by_side,
 };
 use crate::trial::Trial;
 
-/// What these ops make where no store is.
-fn elsewhere(ops: &[Op]) -> Arc<Process> {
-    let mut slot = None;
-    for op in ops {
-        op.apply(&mut slot).expect("the law sends what fits");
-    }
-    slot.expect("a creation comes first")
+/// Sees that it is stored as it was imported.
+#[track_caller]
+fn must_stand(trial: &Trial<'_>, process: &Arc<Process>) {
+    assert_eq!(
+        trial.stored(process.request_id()),
+        *process,
+        "left is stored, right was imported"
+    );
 }
 
 fn import(process: &Arc<Process>, seconds: i64) -> Op {
@@ -97,17 +99,13 @@ pub(crate) fn what_is_imported_is_kept_whole(trial: &Trial<'_>) {
             (applied.changed, applied.version),
             (true, process.version())
         );
-        assert_eq!(trial.stored(process.request_id()), *process);
+        must_stand(trial, process);
     }
     let ops = others.iter().map(|process| import(process, 50));
     trial.send(&ops.collect::<Vec<_>>());
     trial.reopen();
     for process in &processes {
-        assert_eq!(
-            trial.stored(process.request_id()),
-            *process,
-            "left is stored, right was imported"
-        );
+        must_stand(trial, process);
     }
     trial.must_hold_exactly_what_is_expected();
     for term in [
@@ -232,11 +230,7 @@ pub(crate) fn what_has_expired_gives_way_to_an_import_and_is_not_imported(trial:
     );
     assert_eq!(trial.stored(id(1)), old);
     assert!(trial.must(&import(&new, 100)).changed);
-    assert_eq!(
-        trial.stored(id(1)),
-        new,
-        "left is stored, right was imported"
-    );
+    must_stand(trial, &new);
     trial.must_hold_exactly_what_is_expected();
 
     // The same process as it was before it came to expire earlier: what has expired keeps nothing back.
@@ -247,7 +241,7 @@ pub(crate) fn what_has_expired_gives_way_to_an_import_and_is_not_imported(trial:
     let ahead = trial.must(&import(&lasting, 49));
     assert_eq!((ahead.changed, ahead.revision), (false, 2));
     assert_eq!(trial.must(&import(&lasting, 50)).revision, 1);
-    assert_eq!(trial.stored(id(3)), lasting);
+    must_stand(trial, &lasting);
 
     let late = elsewhere(&[trial.begin_at(expiring(2, 300), at(0))]);
     for seconds in [300, 301] {
@@ -273,11 +267,7 @@ pub(crate) fn an_erased_process_comes_back_as_it_was_when_it_is_imported(trial: 
     ]);
     assert_eq!(trial.read(id(1)), None);
     assert!(trial.must(&import(&kept, 5)).changed);
-    assert_eq!(
-        trial.stored(id(1)),
-        kept,
-        "left is stored, right was imported"
-    );
+    must_stand(trial, &kept);
     // Nothing is left of what came after it was kept.
     let held = op(id(1), 6, Change::complete(2)).guarded(milepost_core::Guard::new().lease(4));
     assert!(trial.one(&held).is_err());

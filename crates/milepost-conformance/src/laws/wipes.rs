@@ -5,7 +5,7 @@ use milepost_core::{
 };
 use uuid::Uuid;
 
-use crate::fixture::{at, chain, file, id, op};
+use crate::fixture::{at, chain, elsewhere, file, id, op};
 use crate::trial::{Trial, ok};
 
 /// Wipes until that is done or as far as it gets, and sees that it is so within a bounded number of calls.
@@ -168,11 +168,8 @@ pub(crate) fn after_a_wipe_no_byte_of_the_erased_is_in_the_files(trial: &Trial<'
         trial.begin_at(new.clone().expires_at(at(100)), at(80)),
         op(id(COUNT + 1), 81, Change::progress(1, message)),
     ]);
-    let mut elsewhere = None;
-    let begin = trial.begin_at(new, at(100));
-    begin.apply(&mut elsewhere).expect("nothing is there");
-    let import = Change::Import(elsewhere.expect("it has begun"));
-    trial.send(&[op(id(COUNT + 1), 100, import)]);
+    let process = elsewhere(&[trial.begin_at(new, at(100))]);
+    trial.send(&[op(id(COUNT + 1), 100, Change::import(process))]);
     is_clean_after_wipe(trial, "imported over", &[b"trace-of-8888-".to_vec()]);
     trial.must_hold_exactly_what_is_expected();
 }
