@@ -162,6 +162,32 @@ fn a_mark_is_found_once_wherever_it_stands_around_the_border_of_a_chunk() {
 }
 
 #[test]
+fn a_mark_is_found_where_it_stands_however_far_behind_the_beginning() {
+    let place = Place::new();
+    let chunk = 1024 * 1024;
+    let len = 3 * chunk + 100;
+    // At the borders of all chunks, between them, and as the last.
+    let places = [
+        chunk - 8,
+        chunk + 500,
+        2 * chunk - 20,
+        2 * chunk + 20,
+        3 * chunk + 10,
+        len - TEXT.len(),
+    ];
+    let mut file = noise(len);
+    for at in places {
+        file[at..at + TEXT.len()].copy_from_slice(TEXT.as_bytes());
+    }
+    fs::write(place.path(), file).expect("it is written");
+    let traces = verify(&place.path(), &marks()[1..2]);
+    let offsets = traces.found.iter().map(|trace| trace.offset);
+    let expected = places.map(|at| u64::try_from(at).expect("small"));
+    assert_eq!(offsets.collect::<Vec<_>>(), expected);
+    assert_eq!(traces.files[0].1, u64::try_from(len).expect("small"));
+}
+
+#[test]
 fn more_traces_than_are_told_are_said_to_be_more() {
     let place = Place::new();
     fs::write(place.path(), TEXT.repeat(1_000)).expect("it is written");
@@ -350,6 +376,51 @@ fn a_mark_that_lies_across_pages_is_found_in_the_file_and_in_the_wal() {
             }
         }
     }
+}
+
+/// Pages made by hand, over more than two of the pieces in which a file is read: half marks at the end of a page and at the
+/// beginning of what an overflow page holds, on pages around the borders of pieces.
+#[test]
+fn halves_of_a_mark_are_found_once_each_wherever_their_pages_lie() {
+    const SIZE: usize = 512;
+    const PAGES: usize = 4_200;
+    let (begin, end) = (&TEXT.as_bytes()[..10], &TEXT.as_bytes()[7..]);
+    let mut file = vec![0; PAGES * SIZE];
+    file[..16].copy_from_slice(b"SQLite format 3\0");
+    file[16..18].copy_from_slice(&u16::try_from(SIZE).expect("small").to_be_bytes());
+    let mut expected = Vec::new();
+    let mut put = |at: usize, part: &[u8]| {
+        file[at..at + part.len()].copy_from_slice(part);
+        expected.push((u64::try_from(at).expect("small"), part.len(), false));
+    };
+    for page in [
+        3, 1_000, 2_045, 2_046, 2_047, 2_048, 2_049, 4_095, 4_096, 4_199,
+    ] {
+        let start = page * SIZE;
+        put(start + 4, end);
+        put(start + SIZE - begin.len(), begin);
+    }
+    // These are in the middle of what a page holds, where nobody cuts.
+    for page in [10_usize, 20, 30] {
+        let start = page * SIZE + page;
+        file[start..start + end.len()].copy_from_slice(end);
+        file[start + 100..start + 100 + begin.len()].copy_from_slice(begin);
+    }
+    // Nor does what an overflow page holds begin with anything else and then half of the mark.
+    for before in 1..7 {
+        let start = (40 + before) * SIZE + 4 + before;
+        file[start..start + 8].copy_from_slice(&TEXT.as_bytes()[8..]);
+    }
+    let place = Place::new();
+    fs::write(place.path(), &file).expect("it is written");
+    let traces = verify(&place.path(), &marks()[1..2]);
+    let mut found = traces
+        .found
+        .iter()
+        .map(|trace| (trace.offset, trace.len, trace.is_whole))
+        .collect::<Vec<_>>();
+    found.sort_unstable();
+    assert_eq!(found, expected, "{traces}");
 }
 
 /// Its two ends are shorter than half of it, and what is between them fills pages.
