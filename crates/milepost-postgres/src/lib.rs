@@ -1,0 +1,184 @@
+#![doc = include_str!("../README.md")]
+
+mod columns;
+mod config;
+mod connections;
+mod count;
+mod erase;
+mod error;
+mod list;
+mod narrow;
+mod runtime;
+mod schema;
+mod sql;
+mod tls;
+mod url;
+mod write;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use hashbrown::HashMap;
+use milepost_core::{
+    Counts, Filter, Found, GroupCommit, Listing, Op, Process, RequestId, StatusStore, StoreError,
+    Verdict, Version, Wipe, WipeLevel, limits,
+};
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+pub use crate::config::PostgresConfig;
+use crate::config::SchemaName;
+use crate::connections::{Connections, parameter};
+use crate::erase::Vacuum;
+use crate::runtime::Home;
+
+/// Keeps processes on a PostgreSQL server, shared by any number of machines.
+pub struct PostgresStore {
+    config: PostgresConfig,
+    connections: Connections,
+    /// Joins the batches of callers that come while another's is on its way.
+    group: GroupCommit,
+    vacuum: Mutex<Option<Vacuum>>,
+    /// Goes last: the connections live there.
+    home: Home,
+}
+
+impl PostgresStore {
+    /// Connects to the server at `url` as [`PostgresConfig::new`] has it, and makes the tables if they are not there.
+    pub fn connect(url: &str) -> Result<Self, StoreError> {
+        PostgresStore::connect_with(PostgresConfig::new(url))
+    }
+
+    /// Connects as configured.
+    pub fn connect_with(config: PostgresConfig) -> Result<Self, StoreError> {
+        let schema = SchemaName::parse(&config.schema)?;
+        let connections = Connections::new(&config, &schema)?;
+        let home = Home::start()?;
+        let create_if_missing = config.create_if_missing;
+        let prepared = connections.clone();
+        home.wait(async move { schema::prepare(&prepared, &schema, create_if_missing).await })?;
+        Ok(PostgresStore {
+            config,
+            connections,
+            group: GroupCommit::new(),
+            vacuum: Mutex::default(),
+            home,
+        })
+    }
+
+    /// What an owner runs once to make the tables in the schema `milepost`; in another:
+    /// [`PostgresConfig::schema_sql`].
+    #[must_use]
+    pub fn schema_sql() -> String {
+        let sql = PostgresConfig::new("").schema_sql();
+        sql.expect(
+            "the schema that is configured unless another is given has a name that can be used",
+        )
+    }
+
+    fn config(&self) -> &PostgresConfig {
+        &self.config
+    }
+
+    fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
+    fn home(&self) -> &Home {
+        &self.home
+    }
+
+    fn vacuum(&self) -> MutexGuard<'_, Option<Vacuum>> {
+        self.vacuum.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those of the processes that are stored.
+    fn read_by_id(
+        &self,
+        ids: &[RequestId],
+    ) -> Result<HashMap<RequestId, Arc<Process>>, StoreError> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let ids = ids.iter().copied().map(Uuid::from).collect::<Vec<_>>();
+        let connections = self.connections.clone();
+        let rows = self.home.wait(async move {
+            let read = &connections.statements().read;
+            let ids = vec![parameter(ids, Type::UUID_ARRAY)];
+            connections.query(read, ids).await
+        })?;
+        rows.iter()
+            .map(|row| Ok((columns::id(row)?, columns::process(row)?)))
+            .collect()
+    }
+}
+
+impl StatusStore for PostgresStore {
+    fn write(&self, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
+        limits::check_batch(ops)?;
+        if ops.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Before joining a group: those who lead it in the parent do not run in a child.
+        self.home.check()?;
+        let deadline = Instant::now().checked_add(self.config.busy_timeout);
+        self.group
+            .write_by(ops, deadline, |batches| self.write_batches(batches))
+    }
+
+    fn read(&self, id: RequestId) -> Result<Option<Arc<Process>>, StoreError> {
+        Ok(self.read_by_id(&[id])?.remove(&id))
+    }
+
+    fn read_many(&self, ids: &[RequestId]) -> Result<Vec<Option<Arc<Process>>>, StoreError> {
+        limits::check_ids(ids)?;
+        let found = self.read_by_id(ids)?;
+        Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
+    }
+
+    fn versions(&self, ids: &[RequestId]) -> Result<Vec<Option<Version>>, StoreError> {
+        limits::check_ids(ids)?;
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let asked = ids.iter().copied().map(Uuid::from).collect::<Vec<_>>();
+        let connections = self.connections.clone();
+        let rows = self.home.wait(async move {
+            let versions = &connections.statements().versions;
+            let asked = vec![parameter(asked, Type::UUID_ARRAY)];
+            connections.query(versions, asked).await
+        })?;
+        let found = rows
+            .iter()
+            .map(|row| Ok((columns::id(row)?, columns::version(row)?)))
+            .collect::<Result<HashMap<_, _>, StoreError>>()?;
+        Ok(ids.iter().map(|id| found.get(id).copied()).collect())
+    }
+
+    fn list(&self, listing: &Listing) -> Result<Found, StoreError> {
+        listing.check()?;
+        self.find(listing)
+    }
+
+    fn count(&self, filter: &Filter) -> Result<Counts, StoreError> {
+        self.count_matching(filter)
+    }
+
+    fn purge(&self, expired_by: DateTime<Utc>, limit: usize) -> Result<usize, StoreError> {
+        self.purge_expired(expired_by, limit)
+    }
+
+    fn wipe(&self, level: WipeLevel) -> Result<Wipe, StoreError> {
+        self.wipe_what_can_be(level)
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
