@@ -128,6 +128,10 @@ impl SchemaName {
         Err(StoreError::new(StoreErrorKind::Unsupported, why))
     }
 
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// As it stands in a statement.
     pub(crate) fn quoted(&self) -> String {
         format!("\"{}\"", self.0)

@@ -1,6 +1,7 @@
 //! The tables: making them, bringing them up to date, and seeing that they are there.
 
 use milepost_core::{StoreError, StoreErrorKind};
+use tokio_postgres::IsolationLevel;
 
 use crate::config::SchemaName;
 use crate::connections::Connections;
@@ -133,7 +134,11 @@ async fn version(connections: &Connections) -> Result<usize, StoreError> {
 async fn migrate(connections: &Connections, schema: &SchemaName) -> Result<(), StoreError> {
     let mut client = connections.get().await?;
     let work = async {
-        let transaction = client.transaction().await?;
+        let transaction = client
+            .build_transaction()
+            .isolation_level(IsolationLevel::ReadCommitted)
+            .start()
+            .await?;
         let lock = format!("SELECT pg_advisory_xact_lock({LOCK})");
         transaction.batch_execute(&lock).await?;
         let there = transaction

@@ -8,8 +8,9 @@ use std::fmt;
 
 use crate::config::SchemaName;
 
-/// Stands for the name of the schema, quoted.
+/// Stands for the name of the schema, quoted, and as it is.
 const SCHEMA: &str = "{schema}";
+const NAME: &str = "{name}";
 
 /// The columns of a process, in the order in which `columns.rs` reads them.
 macro_rules! columns {
@@ -63,7 +64,6 @@ pub(crate) fn begin(lock_timeout: u128, statement_timeout: u128) -> String {
 }
 
 pub(crate) const COMMIT: &str = "COMMIT";
-pub(crate) const ROLLBACK: &str = "ROLLBACK";
 
 /// What a writing statement says of itself: that it has reached as many rows as it was meant to, in the transaction that was
 /// begun for it. Else it divides by zero, which undoes the transaction.
@@ -297,7 +297,11 @@ const VACUUM: &str = "VACUUM (SKIP_LOCKED) {schema}.process";
 
 // The schema.
 
-const HAS_SCHEMA: &str = "SELECT to_regclass('{schema}.migration') IS NOT NULL";
+/// From the catalogue itself: what looks names up may still remember that there was none.
+const HAS_SCHEMA: &str = "SELECT EXISTS (
+        SELECT FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+        WHERE relname = 'migration' AND nspname = '{name}'
+    )";
 const SCHEMA_VERSION: &str = "SELECT coalesce(max(version), 0) FROM {schema}.migration";
 
 macro_rules! statements {
@@ -311,7 +315,10 @@ macro_rules! statements {
         impl Statements {
             /// With the name of the schema put in.
             pub(crate) fn new(schema: &SchemaName) -> Self {
-                let put_in = |text: &str| text.replace(SCHEMA, &schema.quoted()).into_boxed_str();
+                let put_in = |text: &str| {
+                    let text = text.replace(SCHEMA, &schema.quoted());
+                    text.replace(NAME, schema.as_str()).into_boxed_str()
+                };
                 Statements { $($name: put_in($text),)* }
             }
         }

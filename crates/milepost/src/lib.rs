@@ -360,10 +360,12 @@
 
 #[cfg(feature = "progress")]
 mod bars;
+mod copy;
 #[cfg(feature = "export")]
 mod export;
 #[cfg(feature = "export")]
 mod import;
+mod intake;
 #[cfg(feature = "metrics")]
 mod metered;
 #[cfg(feature = "tracing")]
@@ -371,14 +373,16 @@ mod traced;
 
 #[cfg(feature = "progress")]
 pub use bars::Bars;
+pub use copy::{Copied, CopyOptions, CopyStep, Digest, copy};
 #[cfg(feature = "export")]
 pub use export::{Export, ExportError};
 #[cfg(feature = "export")]
-pub use import::{Import, ImportError, Imported};
+pub use import::{Import, ImportError};
 /// The crate that draws [`Bars`], in the version that fits.
 #[cfg(feature = "progress")]
 #[doc(no_inline)]
 pub use indicatif;
+pub use intake::Imported;
 #[cfg(feature = "metrics")]
 pub use metered::{METERED_MODULES, Metered};
 #[doc(inline)]
@@ -386,6 +390,9 @@ pub use milepost_core::*;
 #[cfg(feature = "memory")]
 #[doc(inline)]
 pub use milepost_memory::*;
+#[cfg(feature = "postgres")]
+#[doc(inline)]
+pub use milepost_postgres::*;
 #[cfg(feature = "sqlite")]
 #[doc(inline)]
 pub use milepost_sqlite::*;

@@ -1,6 +1,8 @@
 //! A PostgreSQL server of a test's own: made from the binaries that are installed, in a directory of its own, and gone with
 //! whoever started it.
 
+mod proxy;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::net::TcpListener;
@@ -12,6 +14,7 @@ use std::sync::{LazyLock, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use proxy::{Fault, Proxy};
 use tempfile::TempDir;
 
 /// How long a server may take to come up or go down.
@@ -63,7 +66,10 @@ impl Server {
     pub fn start_with(settings: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("there is room for a server");
         if is_root() {
-            let owned = Command::new("chown").arg(USER).arg(directory.path()).status();
+            let owned = Command::new("chown")
+                .arg(USER)
+                .arg(directory.path())
+                .status();
             assert!(owned.is_ok_and(|status| status.success()), "no user {USER}");
         }
         // Others are to look through its files, and to reach its socket.
@@ -84,7 +90,12 @@ impl Server {
         let data = server.data_directory();
         let made = server
             .command("initdb")
-            .args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8"])
+            .args([
+                "--no-sync",
+                "--auth=trust",
+                "--username=postgres",
+                "--encoding=UTF8",
+            ])
             .args(["--locale=C", "--no-instructions", "--pgdata"])
             .arg(&data)
             .stdout(Stdio::null())
@@ -287,9 +298,9 @@ fn is_root() -> bool {
 
 /// Where PostgreSQL's programs are: on the path, or where Debian has them, the newest.
 fn binaries() -> PathBuf {
-    let on_path = std::env::var_os("PATH").into_iter().flat_map(|path| {
-        std::env::split_paths(&path).collect::<Vec<_>>()
-    });
+    let on_path = std::env::var_os("PATH")
+        .into_iter()
+        .flat_map(|path| std::env::split_paths(&path).collect::<Vec<_>>());
     let mut debian = fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()
@@ -300,7 +311,11 @@ fn binaries() -> PathBuf {
     let debian = debian.iter().rev().map(|path| path.join("bin"));
     on_path
         .chain(debian)
-        .find(|directory| PROGRAMS.iter().all(|program| directory.join(program).exists()))
+        .find(|directory| {
+            PROGRAMS
+                .iter()
+                .all(|program| directory.join(program).exists())
+        })
         .expect("PostgreSQL is installed: apt-get install postgresql")
 }
 
@@ -326,9 +341,9 @@ pub fn stands_below(directory: &Path, bytes: &[u8]) -> Vec<PathBuf> {
         let path = entry.path();
         if path.is_dir() {
             found.extend(stands_below(&path, bytes));
-        } else if fs::read(&path).is_ok_and(|content| {
-            content.windows(bytes.len()).any(|window| window == bytes)
-        }) {
+        } else if fs::read(&path)
+            .is_ok_and(|content| content.windows(bytes.len()).any(|window| window == bytes))
+        {
             found.push(path);
         }
     }
