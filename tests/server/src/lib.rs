@@ -1,6 +1,7 @@
 //! A PostgreSQL server of a test's own: made from the binaries that are installed, in a directory of its own, and gone with
 //! whoever started it.
 
+mod pooler;
 mod proxy;
 
 use std::ffi::OsStr;
@@ -14,6 +15,7 @@ use std::sync::{LazyLock, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use pooler::Pooler;
 pub use proxy::{Fault, Proxy};
 use tempfile::TempDir;
 
@@ -64,14 +66,34 @@ impl Server {
     /// As [`start`](Server::start).
     #[must_use]
     pub fn start_with(settings: &[&str]) -> Self {
+        Server::start_in(
+            tempfile::tempdir().expect("there is room for a server"),
+            settings,
+        )
+    }
+
+    /// Starts a new one that encrypts, with a certificate and its key in PEM.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Server::start).
+    #[must_use]
+    pub fn start_encrypted(certificate: &str, key: &str) -> Self {
         let directory = tempfile::tempdir().expect("there is room for a server");
-        if is_root() {
-            let owned = Command::new("chown")
-                .arg(USER)
-                .arg(directory.path())
-                .status();
-            assert!(owned.is_ok_and(|status| status.success()), "no user {USER}");
-        }
+        let write = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            fs::write(&path, text).expect("it can be written");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it is ours");
+            own(&path);
+            path.display().to_string()
+        };
+        let certificate = format!("ssl_cert_file={}", write("certificate", certificate));
+        let key = format!("ssl_key_file={}", write("key", key));
+        Server::start_in(directory, &["ssl=on", &certificate, &key])
+    }
+
+    fn start_in(directory: TempDir, settings: &[&str]) -> Self {
+        own(directory.path());
         // Others are to look through its files, and to reach its socket.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))
             .expect("the directory is ours");
@@ -250,14 +272,8 @@ impl Server {
     /// One of its programs, run by whom it may be run by.
     fn command(&self, program: &str) -> Command {
         let program = self.binaries.join(program);
-        let mut command = Command::new("setpriv");
-        // Whatever becomes of this OS process, the server goes with it.
-        command.args(["--pdeathsig", "QUIT"]);
-        if is_root() {
-            command.args(["--reuid", USER, "--regid", USER, "--clear-groups"]);
-        }
+        let mut command = as_server_user();
         command
-            .arg("--")
             .arg(program)
             .current_dir(self.directory.path())
             .stdin(Stdio::null());
@@ -289,6 +305,25 @@ fn spawn_until_exit(command: Command) -> Child {
     spawner.send((command, answer)).expect("it waits for us");
     drop(spawner);
     child.recv().expect("the server starts")
+}
+
+/// Runs a program, as whom the server may be run by. Whatever becomes of this OS process, it goes with it.
+fn as_server_user() -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "QUIT"]);
+    if is_root() {
+        command.args(["--reuid", USER, "--regid", USER, "--clear-groups"]);
+    }
+    command.arg("--");
+    command
+}
+
+/// Gives a file or directory, with all that is in it, to whom the server is run by.
+fn own(path: &Path) {
+    if is_root() {
+        let owned = Command::new("chown").args(["-R", USER]).arg(path).status();
+        assert!(owned.is_ok_and(|status| status.success()), "no user {USER}");
+    }
 }
 
 fn is_root() -> bool {

@@ -1,8 +1,10 @@
 //! What the PostgreSQL store does beyond the contract: with servers that fail, roles that may not, and others beside it.
 
+mod encrypted;
 mod erasure;
 mod faults;
 mod opening;
+mod pooled;
 mod settings;
 mod sharing;
 
