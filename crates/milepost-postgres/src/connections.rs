@@ -11,7 +11,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use crate::config::{PostgresConfig, SchemaName};
 use crate::error::{is_broken, is_in_the_way, pool_error, silent, store_error};
-use crate::sql::Statements;
+use crate::sql::{self, Statements};
 use crate::tls;
 use crate::url::Server;
 
@@ -74,18 +74,37 @@ impl Connections {
         self.pool.get().await.map_err(pool_error)
     }
 
-    /// Asks for rows, and changes nothing. One that was closed since it was used last is replaced, and what was in the way of
-    /// the statement is waited for.
+    /// Asks for rows, and changes nothing.
     pub(crate) async fn query(
         &self,
         statement: &str,
         parameters: Vec<Parameter>,
     ) -> Result<Vec<Row>, StoreError> {
-        let parameters = borrowed(&parameters);
+        self.ask(How::AsPlanned, statement, &parameters).await
+    }
+
+    /// Asks for rows in the order of an index.
+    pub(crate) async fn walk(
+        &self,
+        statement: &str,
+        parameters: Vec<Parameter>,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.ask(How::AlongAnIndex, statement, &parameters).await
+    }
+
+    /// Asks over a connection. One that was closed since it was used last is replaced, and what was in the way of the
+    /// statement is waited for.
+    async fn ask(
+        &self,
+        how: How,
+        statement: &str,
+        parameters: &[Parameter],
+    ) -> Result<Vec<Row>, StoreError> {
+        let parameters = borrowed(parameters);
         let mut tries = self.pool.status().max_size + 1;
         loop {
             let client = self.get().await?;
-            let asked = client.query_typed(statement, &parameters);
+            let asked = how.ask(&client, statement, &parameters);
             let error = match self.answer(asked).await {
                 Ok(Ok(rows)) => return Ok(rows),
                 Ok(Err(error)) => error,
@@ -111,6 +130,39 @@ impl Connections {
         timeout(self.answer_timeout, asked)
             .await
             .map_err(|_| silent(StoreErrorKind::Unavailable, self.answer_timeout))
+    }
+}
+
+/// How the server is to go about a statement.
+#[derive(Clone, Copy)]
+enum How {
+    /// As it thinks best.
+    AsPlanned,
+    /// In the order of an index, and no further than rows are asked for.
+    AlongAnIndex,
+}
+
+impl How {
+    async fn ask(
+        self,
+        client: &Client,
+        statement: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        match self {
+            How::AsPlanned => client.query_typed(statement, parameters).await,
+            How::AlongAnIndex => {
+                let (begun, rows, ended) = tokio::join!(
+                    biased;
+                    client.batch_execute(sql::BEGIN_WALK),
+                    client.query_typed(statement, parameters),
+                    client.batch_execute(sql::COMMIT),
+                );
+                begun?;
+                let rows = rows?;
+                ended.map(|()| rows)
+            }
+        }
     }
 }
 

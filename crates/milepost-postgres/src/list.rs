@@ -54,6 +54,14 @@ impl PostgresStore {
         Ok(Found::new(walk.items, next))
     }
 
+    fn walk(&self, statement: Which, parameters: Vec<Parameter>) -> Result<Vec<Row>, StoreError> {
+        let connections = self.connections().clone();
+        self.home().wait(async move {
+            let statement = statement(connections.statements());
+            connections.walk(statement, parameters).await
+        })
+    }
+
     fn query(&self, statement: Which, parameters: Vec<Parameter>) -> Result<Vec<Row>, StoreError> {
         let connections = self.connections().clone();
         self.home().wait(async move {
@@ -80,7 +88,7 @@ impl Walk<'_> {
         let mut examined = 0;
         while examined < limits::LIST_EXAMINED {
             wanted = wanted.min(limits::LIST_EXAMINED - examined);
-            let rows = self.store.query(statement, self.bounds(narrowed, wanted))?;
+            let rows = self.store.walk(statement, self.bounds(narrowed, wanted))?;
             examined += rows.len();
             for row in &rows {
                 let place = place(row)?;
@@ -109,7 +117,7 @@ impl Walk<'_> {
         let mut examined = 0;
         while examined < limits::LIST_EXAMINED {
             let wanted = LARGEST_STEP.min(limits::LIST_EXAMINED - examined);
-            let rows = self.store.query(statement, self.bounds(narrowed, wanted))?;
+            let rows = self.store.walk(statement, self.bounds(narrowed, wanted))?;
             examined += rows.len();
             if let Step::Ended(next) = self.pick(&rows)? {
                 return Ok(next);

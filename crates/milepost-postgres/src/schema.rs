@@ -10,8 +10,8 @@ use crate::error::store_error;
 /// What brings the tables from each version to the next; a schema without any is at version 0. Never changed once
 /// published: what is new is a new one.
 ///
-/// In the first, columns that texts or ids of files are in have no statistics, which would keep copies of what was erased;
-/// what is asked for needs none. Half of each page is left free, so that a row that changes finds room beside itself, and no
+/// In the first, no column has statistics, which would keep copies of what was erased. Without them the server goes about
+/// each statement in one way, whatever is in the table. Half of each page is left free, so that a row that changes finds room beside itself, and no
 /// index need be touched: what changes often is in none.
 const MIGRATIONS: [&str; 1] = [r#"
 CREATE TABLE {schema}.process (
@@ -36,6 +36,13 @@ CREATE INDEX process_by_settling ON {schema}.process (settled_at) WHERE settled_
 CREATE INDEX process_by_expiry ON {schema}.process (expires_at) WHERE expires_at IS NOT NULL;
 ALTER TABLE {schema}.process
     ALTER request_id SET STATISTICS 0,
+    ALTER created_at SET STATISTICS 0,
+    ALTER settled_at SET STATISTICS 0,
+    ALTER expires_at SET STATISTICS 0,
+    ALTER leased_until SET STATISTICS 0,
+    ALTER born SET STATISTICS 0,
+    ALTER revision SET STATISTICS 0,
+    ALTER status SET STATISTICS 0,
     ALTER file_id SET STATISTICS 0,
     ALTER pipeline SET STATISTICS 0,
     ALTER directory SET STATISTICS 0,

@@ -134,6 +134,12 @@ const LOCK: &str = "UPDATE {schema}.process AS p SET revision = p.revision
 
 // Lists: from an index in their order, for each status that can pass, merged by the server.
 
+/// Begins a transaction in which an index is walked along in its order. The server knows nothing of what is in the table,
+/// and would take it for better, where many are asked for, to fetch and sort all that match.
+pub(crate) const BEGIN_WALK: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
+     SET LOCAL enable_bitmapscan = off;
+     SET LOCAL enable_seqscan = off";
+
 /// One status of a walk, in its order.
 macro_rules! of_status {
     ($status:literal, $what:expr, $by:literal, $order:literal) => {

@@ -4,6 +4,7 @@ mod encrypted;
 mod erasure;
 mod faults;
 mod opening;
+mod plans;
 mod pooled;
 mod settings;
 mod sharing;
