@@ -56,7 +56,7 @@ fn from_a_file_to_a_server_and_back_every_record_is_equal() {
         let pages = [&file, &on_server, &back].map(|tracker| tracker.list(&query).expect("a list"));
         assert_eq!(pages[0].items, pages[1].items);
         assert_eq!(pages[0].items, pages[2].items);
-        let Some(next) = pages[0].next.clone() else {
+        let Some(next) = pages[0].next else {
             return;
         };
         query = query.after(next);

@@ -52,13 +52,12 @@ impl PostgresStore {
             }
         }
         let mut vacuum = self.vacuum();
-        let under_way = match vacuum.take() {
-            Some(under_way) => under_way,
-            None => {
-                let connections = self.connections().clone();
-                self.home()
-                    .spawn(async move { clear_pages(&connections).await })?
-            }
+        let under_way = if let Some(under_way) = vacuum.take() {
+            under_way
+        } else {
+            let connections = self.connections().clone();
+            self.home()
+                .spawn(async move { clear_pages(&connections).await })?
         };
         match under_way.recv_timeout(self.config().wipe_budget) {
             Ok(outcome) => outcome,

@@ -1,6 +1,5 @@
 //! From PostgreSQL's errors to the kinds of the contract.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use deadpool_postgres::PoolError;
@@ -55,12 +54,7 @@ pub(crate) fn is_broken(error: &Error) -> bool {
             said.parsed_severity(),
             Some(Severity::Fatal | Severity::Panic)
         ),
-        None => {
-            error.is_closed()
-                || error
-                    .source()
-                    .is_some_and(|source| source.is::<std::io::Error>())
-        }
+        None => true,
     }
 }
 
@@ -79,12 +73,8 @@ pub(crate) fn is_overtaken(error: &Error) -> bool {
 
 fn kind(error: &Error) -> StoreErrorKind {
     let Some(code) = error.code() else {
-        // The connection broke, or what came through it is not what was asked for.
-        return if is_broken(error) {
-            StoreErrorKind::Unavailable
-        } else {
-            StoreErrorKind::Other
-        };
+        // The connection broke, or what came through it makes no sense.
+        return StoreErrorKind::Unavailable;
     };
     match *code {
         SqlState::LOCK_NOT_AVAILABLE

@@ -70,6 +70,10 @@ impl PostgresStore {
 
     /// What an owner runs once to make the tables in the schema `milepost`; in another:
     /// [`PostgresConfig::schema_sql`].
+    ///
+    /// # Panics
+    ///
+    /// Never.
     #[must_use]
     pub fn schema_sql() -> String {
         let sql = PostgresConfig::new("").schema_sql();

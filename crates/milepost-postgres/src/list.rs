@@ -47,9 +47,9 @@ impl PostgresStore {
             after: listing.after,
         };
         let next = match walk.collect(&narrowed)? {
-            Some(next) => next,
-            None if narrowed.asks_for_more() => walk.examine(&narrowed)?,
-            None => walk.read(&narrowed)?,
+            Step::Ended(next) => next,
+            Step::GoesOn if narrowed.asks_for_more() => walk.examine(&narrowed)?,
+            Step::GoesOn => walk.read(&narrowed)?,
         };
         Ok(Found::new(walk.items, next))
     }
@@ -129,12 +129,12 @@ impl Walk<'_> {
         Ok(self.after)
     }
 
-    /// Lists by an index that leaves few; none if it leaves many, or there is none for what is asked.
-    fn collect(&mut self, narrowed: &Narrowed) -> Result<Option<Option<Place>>, StoreError> {
+    /// Lists by an index that leaves few; does nothing if it leaves many, or there is none for what is asked.
+    fn collect(&mut self, narrowed: &Narrowed) -> Result<Step, StoreError> {
         loop {
             let wanted = LARGEST_STEP.min((self.listing.limit + 1).max(256));
             let Some((statement, conditions)) = source(narrowed, self.listing.order) else {
-                return Ok(None);
+                return Ok(Step::GoesOn);
             };
             let (micros, id) = self.edge((i64::MIN, i64::MAX));
             let mut parameters = vec![
@@ -147,7 +147,7 @@ impl Walk<'_> {
             let rows = self.store.query(statement, parameters)?;
             let collected = rows.first().map_or(0, |row| row.get::<_, i64>(9));
             if usize::try_from(collected).is_ok_and(|collected| collected > COLLECTED) {
-                return Ok(None);
+                return Ok(Step::GoesOn);
             }
             // Where nothing is left, the number of those collected stands alone.
             let rows = rows
@@ -155,10 +155,10 @@ impl Walk<'_> {
                 .filter(|row| row.get::<_, Option<Uuid>>(0).is_some())
                 .collect::<Vec<_>>();
             if let Step::Ended(next) = self.pick(&rows)? {
-                return Ok(Some(next));
+                return Ok(Step::Ended(next));
             }
             if rows.len() < wanted {
-                return Ok(Some(None));
+                return Ok(Step::Ended(None));
             }
         }
     }

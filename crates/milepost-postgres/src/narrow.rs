@@ -102,7 +102,7 @@ impl Narrowed {
     pub(crate) fn parameters(self) -> Vec<Parameter> {
         let [at, from, before] = self
             .directories
-            .map_or_else(nothing, |directories| directories.parameters());
+            .map_or_else(nothing, Directories::parameters);
         let edge = |time: Option<DateTime<Utc>>| parameter(time.map(micros), Type::INT8);
         let from_of = |range: Option<TimeRange>| edge(range.and_then(|range| range.from));
         let before_of = |range: Option<TimeRange>| edge(range.and_then(|range| range.before));

@@ -58,38 +58,33 @@ const LOCK: i64 = 0x6d69_6c65_706f_7374;
 /// Everything that makes the tables where there are none.
 pub(crate) fn sql(schema: &SchemaName) -> String {
     let name = schema.quoted();
-    let mut text = format!(
-        "-- The tables of milepost, at version {SCHEMA_VERSION}. Run once, by their owner, in one transaction. The role that the
--- store connects as then needs no more than:
+    let migrations = from_version(schema, 0);
+    format!(
+        "-- The tables of milepost, at version {SCHEMA_VERSION}. Run once, by their owner. The role that the store connects as
+-- then needs no more than:
 --   GRANT USAGE ON SCHEMA {name} TO its_name;
 --   GRANT SELECT ON {name}.migration TO its_name;
 --   GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.process TO its_name;
 BEGIN;
-{}",
-        from_version(schema, 0)
-    );
-    text.push_str("COMMIT;\n");
-    text
+{migrations}COMMIT;\n"
+    )
 }
 
 /// What is missing from a version on.
 fn from_version(schema: &SchemaName, version: usize) -> String {
     let name = schema.quoted();
-    let mut text = String::new();
-    if version == 0 {
-        text.push_str(&format!(
-            "-- Also where it is there, and its owner may make no other.
+    let beginning = format!(
+        "-- Also where it is there, and its owner may make no other.
 DO $$ BEGIN IF to_regnamespace('{name}') IS NULL THEN CREATE SCHEMA {name}; END IF; END $$;
 CREATE TABLE {name}.migration (version integer PRIMARY KEY);\n"
-        ));
-    }
-    for (number, migration) in (1..).zip(MIGRATIONS).skip(version) {
-        text.push_str(&migration.replace("{schema}", &name));
-        text.push_str(&format!(
-            "INSERT INTO {name}.migration VALUES ({number});\n"
-        ));
-    }
-    text
+    );
+    let migrations = (1..).zip(MIGRATIONS).skip(version);
+    let migrations = migrations.map(|(number, migration)| {
+        let migration = migration.replace("{schema}", &name);
+        format!("{migration}INSERT INTO {name}.migration VALUES ({number});\n")
+    });
+    let beginning = Some(beginning).filter(|_| version == 0);
+    beginning.into_iter().chain(migrations).collect()
 }
 
 /// Sees that the tables are there at this library's version; makes what is missing, if it is to.

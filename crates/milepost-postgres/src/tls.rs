@@ -51,22 +51,19 @@ pub(crate) fn connector(
 /// The authorities to trust: those of this file, or the system's.
 fn roots(path: Option<&Path>) -> Result<RootCertStore, StoreError> {
     let mut roots = RootCertStore::empty();
-    match path {
-        Some(path) => {
-            let what = format!("the certificates in {}", path.display());
-            let pem = fs::read(path).map_err(|error| refuse(&what, error))?;
-            for certificate in CertificateDer::pem_slice_iter(&pem) {
-                let certificate = certificate.map_err(|error| refuse(&what, error))?;
-                roots
-                    .add(certificate)
-                    .map_err(|error| refuse(&what, error))?;
-            }
+    if let Some(path) = path {
+        let what = format!("the certificates in {}", path.display());
+        let pem = fs::read(path).map_err(|error| refuse(&what, error))?;
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            let certificate = certificate.map_err(|error| refuse(&what, error))?;
+            roots
+                .add(certificate)
+                .map_err(|error| refuse(&what, error))?;
         }
-        // Those of the system that cannot be read are not trusted.
-        None => {
-            let found = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(found.certs);
-        }
+    } else {
+        // Those that cannot be read are not trusted.
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
     }
     if roots.is_empty() {
         let why = "no certificate of an authority was found: name a file of them as sslrootcert";

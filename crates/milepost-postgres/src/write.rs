@@ -125,20 +125,20 @@ impl Held {
         let held = Held {
             client: Some(connections.get().await?),
         };
-        let begin = begin(connections, time_left);
+        let opening = begin(connections, time_left);
         let ids = [parameter(ids, Type::UUID_ARRAY)];
         let ids = borrowed(&ids);
         let asked = async {
             let client = held.client();
             tokio::join!(
                 biased;
-                client.batch_execute(&begin),
+                client.batch_execute(&opening),
                 client.execute_typed(&statements.lock, &ids),
                 client.query_typed(&statements.read, &ids),
             )
         };
-        let (begun, locked, read) = connections.answer(asked).await?;
-        begun.map_err(store_error)?;
+        let (transaction, locked, read) = connections.answer(asked).await?;
+        transaction.map_err(store_error)?;
         locked.map_err(store_error)?;
         Ok((read.map_err(store_error)?, held))
     }
@@ -157,7 +157,9 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.client.take().map(give_up);
+        if let Some(client) = self.client.take() {
+            give_up(client);
+        }
     }
 }
 
@@ -451,7 +453,7 @@ impl Changes {
         held: Option<Held>,
         time_left: Duration,
     ) -> Result<Written, StoreError> {
-        let begun = held.is_some();
+        let is_open = held.is_some();
         let held = match held {
             Some(held) => held,
             None => Held {
@@ -460,14 +462,14 @@ impl Changes {
         };
         let work = self.statements(connections.statements());
         let client = held.client();
-        let begin = begin(connections, time_left);
+        let opening = begin(connections, time_left);
         // All is sent at once, the commit too: if anything before it fails, it undoes.
         let sent = async {
-            let begin = async {
-                if begun {
+            let open = async {
+                if is_open {
                     Ok(())
                 } else {
-                    client.batch_execute(&begin).await
+                    client.batch_execute(&opening).await
                 }
             };
             let work = work.iter().map(|(statement, parameters)| {
@@ -476,17 +478,17 @@ impl Changes {
             });
             tokio::join!(
                 biased;
-                begin,
+                open,
                 futures_util::future::join_all(work),
                 client.batch_execute(sql::COMMIT),
             )
         };
         let outcome = tokio::time::timeout(connections.answer_timeout(), sent).await;
-        let Ok((begun, worked, committed)) = outcome else {
+        let Ok((opened, worked, committed)) = outcome else {
             let after = connections.answer_timeout();
             return Err(silent(StoreErrorKind::OutcomeUnknown, after));
         };
-        let failed = std::iter::once(begun).chain(worked).find_map(Result::err);
+        let failed = std::iter::once(opened).chain(worked).find_map(Result::err);
         let written = match (failed, committed) {
             (None, Ok(())) => Ok(Written::Kept),
             (None, Err(error)) => return Err(commit_error(error)),

@@ -56,7 +56,7 @@ pub fn copy(
         if let Some(reached) = pages.reached() {
             (options.each_step)(&CopyStep {
                 imported: intake.imported(),
-                reached: reached.clone(),
+                reached,
             });
         }
     }
@@ -110,8 +110,8 @@ impl<'t> Pages<'t> {
     }
 
     /// Behind what the pages until now have shown, unless it was the last.
-    fn reached(&self) -> Option<&Cursor> {
-        self.after.as_ref()
+    fn reached(&self) -> Option<Cursor> {
+        self.after
     }
 }
 
@@ -119,8 +119,11 @@ impl<'t> Pages<'t> {
 pub struct CopyOptions<'a> {
     after: Option<Cursor>,
     each_step: Box<dyn FnMut(&CopyStep) + 'a>,
-    refused: Box<dyn FnMut(RequestId, &TrackError) + 'a>,
+    refused: Box<Refused<'a>>,
 }
+
+/// Is told which process was left out, and why.
+type Refused<'a> = dyn FnMut(RequestId, &TrackError) + 'a;
 
 impl<'a> CopyOptions<'a> {
     /// From the beginning, and in silence.

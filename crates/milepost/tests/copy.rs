@@ -86,7 +86,7 @@ fn one_that_was_broken_off_goes_on_where_it_had_come_to() {
     let mut steps = 0;
     let options = CopyOptions::new().each_step(|step| {
         steps += 1;
-        reached.get_or_insert(step.reached.clone());
+        reached.get_or_insert(step.reached);
         assert_eq!(step.imported.new, steps * 1000, "{step}");
     });
     copy(&from, &to, options).expect("it is copied");

@@ -20,7 +20,7 @@ pub use proxy::{Fault, Proxy};
 use tempfile::TempDir;
 
 /// How long a server may take to come up or go down.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Who runs the server where root would: PostgreSQL refuses to.
 const USER: &str = "postgres";

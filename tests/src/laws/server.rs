@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use milepost::{
@@ -26,7 +26,7 @@ pub const SERVER_CUTS: Law = Law {
 };
 
 /// How many send at a time, each to processes of its own.
-const SENDERS: u64 = 4;
+const SENDERS: usize = 4;
 
 /// How soon after a cut everybody must have got something done.
 const RECOVERY: Duration = Duration::from_secs(5);
@@ -49,9 +49,9 @@ pub fn cuts(
     let store = bend(open(proxy.url())?);
     let beside = open(server.url())?;
     let ended = AtomicBool::new(false);
-    let acknowledged = [const { AtomicU64::new(0) }; SENDERS as usize];
+    let acknowledged = [const { AtomicU64::new(0) }; SENDERS];
     thread::scope(|scope| {
-        let senders = (0..SENDERS)
+        let senders = (0..)
             .zip(&acknowledged)
             .map(|(number, acknowledged)| {
                 let sender = Sender {
@@ -66,7 +66,7 @@ pub fn cuts(
             })
             .collect::<Vec<_>>();
         let cut = cut(shard, &server, &proxy, &acknowledged, || {
-            senders.iter().any(|sender| sender.is_finished())
+            senders.iter().any(ScopedJoinHandle::is_finished)
         });
         ended.store(true, Ordering::Relaxed);
         for sender in senders {

@@ -1,5 +1,6 @@
 //! Connections that break, and servers that go and come back.
 
+use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,10 +40,10 @@ fn a_connection_that_breaks_before_its_commit_arrives_leaves_nothing() {
     let tracker = Tracker::new(Arc::clone(&store));
     let op = creation(&tracker);
     proxy.fail(Fault::Before(COMMIT));
-    let error = store.write(&[op.clone()]).expect_err("it is cut");
+    let error = store.write(slice::from_ref(&op)).expect_err("it is cut");
     assert!(unknown(&error), "{}", in_full(&error));
     assert_eq!(store.read(op.id).expect("it is read"), None);
-    send(&*store, &[op.clone()]);
+    send(&*store, slice::from_ref(&op));
     assert!(store.read(op.id).expect("it is read").is_some());
 }
 
@@ -54,12 +55,12 @@ fn a_connection_that_breaks_after_its_commit_has_kept_all_and_sending_again_chan
     let process = begin(&tracker);
     let op = start(&tracker, &process);
     proxy.fail(Fault::Answered(COMMIT, COMMIT));
-    let error = store.write(&[op.clone()]).expect_err("it is cut");
+    let error = store.write(slice::from_ref(&op)).expect_err("it is cut");
     assert!(unknown(&error), "{}", in_full(&error));
     assert!(proxy.has_failed());
     let kept = store.read(op.id).expect("it is read").expect("it is there");
     assert_eq!(kept.revision(), 2);
-    let verdicts = store.write(&[op.clone()]).expect("it is written");
+    let verdicts = store.write(slice::from_ref(&op)).expect("it is written");
     assert!(matches!(&verdicts[0], Ok(applied) if !applied.changed));
 }
 
@@ -124,7 +125,7 @@ fn who_is_cut_off_by_an_operator_goes_on() {
         });
         while !cuts.is_finished() {
             let op = creation(&tracker);
-            send(&*store, &[op.clone()]);
+            send(&*store, slice::from_ref(&op));
             for _ in 0..100 {
                 match store.read(op.id) {
                     Ok(read) => {

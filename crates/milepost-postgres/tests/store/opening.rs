@@ -151,7 +151,7 @@ fn what_cannot_be_reached_is_unavailable_and_never_shows_its_password() {
         // Nor can these be read.
         format!("postgres://postgres:{secret}@127.0.0.1:port/postgres"),
         format!("postgres://postgres:p?{secret}=x@127.0.0.1/postgres"),
-        format!("{secret}"),
+        secret.to_owned(),
         format!("host=127.0.0.1 {secret}=1"),
         format!("postgres://postgres:{secret}@127.0.0.1/postgres?sslmode={secret}"),
         format!(

@@ -79,7 +79,7 @@ fn large_batches_of_the_same_processes_all_get_done() {
     });
     let ids = creations.iter().map(|op| op.id).collect::<Vec<_>>();
     let versions = store.versions(&ids).expect("they are read");
-    assert!(versions.iter().all(|version| version.is_some()));
+    assert!(versions.iter().all(Option::is_some));
 }
 
 /// What was decided on a state does not hold for another that came to the same version: erased, begun anew by the same op,
@@ -93,7 +93,9 @@ fn an_erased_process_that_was_begun_anew_is_not_taken_for_the_old_one() {
     for round in 0..20 {
         let creation = creation(&tracker);
         let id = creation.id;
-        store.write(&[creation.clone()]).expect("it begins");
+        store
+            .write(std::slice::from_ref(&creation))
+            .expect("it begins");
         let ops = |message| {
             let progress = Progress::unbounded(1).message(message);
             [
