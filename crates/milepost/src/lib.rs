@@ -40,11 +40,13 @@
 //! |---|---|---|---|
 //! | [`MemoryStore`] | `memory` | until it is dropped | threads of this OS process |
 //! | [`SqliteStore`] | `sqlite` | in one file, durable at each `Ok` | threads and OS processes of this machine |
+//! | [`PostgresStore`] | `postgres` | on a server, durable at each `Ok` | any machine that reaches it |
 //! | your own | | where you like | whoever it reaches |
 //!
 //! `memory`, `sqlite` and `bundled` are on by default. `bundled` compiles SQLite in; without it the program links the
 //! SQLite that the system has. Without any feature there is the tracker, and the contract for stores: [`StatusStore`].
-//! `tokio`, `tracing`, `metrics`, `progress` and `export` add what stands below, over any store.
+//! `tokio`, `tracing`, `metrics`, `progress` and `export` add what stands below, over any store. [`copy`] moves all
+//! processes from one store to another.
 //!
 //! The store is chosen where the tracker is made, and nowhere else:
 //!
@@ -338,6 +340,11 @@
 #![cfg_attr(
     not(feature = "sqlite"),
     doc = "[`Durability::Normal`]: #stores-and-features"
+)]
+#![cfg_attr(feature = "postgres", doc = "[`PostgresStore`]: PostgresStore")]
+#![cfg_attr(
+    not(feature = "postgres"),
+    doc = "[`PostgresStore`]: #stores-and-features"
 )]
 #![cfg_attr(feature = "metrics", doc = "[`Metered`]: Metered")]
 #![cfg_attr(not(feature = "metrics"), doc = "[`Metered`]: #stores-and-features")]
