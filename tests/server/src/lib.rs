@@ -72,6 +72,17 @@ impl Server {
         )
     }
 
+    /// Starts a new one in a directory: on the disk that this is on.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Server::start).
+    #[must_use]
+    pub fn start_at(directory: &Path, settings: &[&str]) -> Self {
+        let own = tempfile::tempdir_in(directory).expect("there is room for a server");
+        Server::start_in(own, settings)
+    }
+
     /// Starts a new one that encrypts, with a certificate and its key in PEM.
     ///
     /// # Panics
