@@ -56,12 +56,40 @@ impl Bend for Stubborn {
     }
 }
 
+/// A store that says of a lost answer that nothing was kept.
+#[derive(Debug)]
+struct Sure(Arc<dyn StatusStore>);
+
+impl Bend for Sure {
+    fn store(&self) -> &dyn StatusStore {
+        &*self.0
+    }
+
+    fn write(&self, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
+        self.0.write(ops).map_err(|error| {
+            let kind = match error.kind() {
+                StoreErrorKind::OutcomeUnknown => StoreErrorKind::Unavailable,
+                kind => kind,
+            };
+            StoreError::new(kind, error)
+        })
+    }
+}
+
+#[test]
+fn a_store_that_says_of_a_lost_answer_that_nothing_was_kept_is_noticed() {
+    let how = broken(100, |shard| {
+        cuts(shard, |store| Arc::new(Bent(Sure(store))))
+    });
+    assert!(how.contains("came to"), "{how}");
+}
+
 #[test]
 fn a_store_that_takes_a_lost_answer_for_a_good_one_is_noticed() {
     let how = broken(100, |shard| {
         cuts(shard, |store| Arc::new(Bent(Hopeful(store))))
     });
-    assert!(how.contains("came to"), "{how}");
+    assert!(how.contains("came to") || how.contains("refused"), "{how}");
 }
 
 #[test]

@@ -333,7 +333,9 @@ struct AtOnce<W>(W);
 
 impl<W: Fn(&[Batch<'_>]) -> Vec<Answer>> Writer for AtOnce<W> {
     fn alone(&self, batch: Batch<'_>) -> Answer {
-        let answers = one_each(1, (self.0)(&[batch]))?;
+        let answers = one_each(1, (self.0)(&[batch]));
+        let answers =
+            answers.map_err(|error| StoreError::new(StoreErrorKind::OutcomeUnknown, error))?;
         answers.into_iter().next().expect("there is one")
     }
 

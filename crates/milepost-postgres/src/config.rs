@@ -30,18 +30,27 @@ use crate::schema;
 )]
 pub struct PostgresConfig {
     /// Where the server is, as a URL or as `key=value` pairs, with what libpq takes: `host`, `port`, `user`, `password`,
-    /// `dbname`, `options`, `application_name`, `connect_timeout`, `keepalives`, `target_session_attrs`, several hosts
-    /// after commas; and `sslmode` and `sslrootcert`, see [`connect`](crate::PostgresStore::connect).
+    /// `dbname`, `options`, `application_name`, `connect_timeout`, `tcp_user_timeout`, `keepalives_idle`, several hosts after
+    /// commas; and `sslmode` and `sslrootcert`. Of several hosts the first is taken that may be written to.
     ///
-    /// Of several hosts the first is taken that may be written to, whatever `target_session_attrs` says.
+    /// | `sslmode` | encrypted | the server's certificate |
+    /// |---|---|---|
+    /// | `disable` | no | |
+    /// | `prefer`, the default, and `allow` | if the server can, which whoever stands between can prevent | not looked at |
+    /// | `verify-ca` | yes | of an authority that is trusted, in whatever name |
+    /// | `require`, `verify-full` | yes | of an authority that is trusted, in the name of the host |
+    ///
+    /// libpq does not look at the certificate for `require` as long as no authority is named; here it is always verified.
+    /// Trusted are the authorities in the file `sslrootcert`, or those of
+    /// [`root_certificates`](PostgresConfig::root_certificates), or the system's.
     pub url: String,
     /// The schema that the tables are in: `milepost`. ASCII letters, digits and underscores, 1 to 63 of them, no digit first.
     pub schema: String,
     /// Whether missing tables are made, and older ones brought up to date, when the store is opened: yes. That takes a role
     /// that may create them; one that may not need not, where they are there.
     pub create_if_missing: bool,
-    /// How many connections are open at most: 4. Writes take one or two at a time, however many callers there are, and each
-    /// read that goes on takes one.
+    /// How many connections are open at most, 2 or more: 4. Writes take one at a time, however many callers there are, each
+    /// read that goes on takes one, and so does a wipe until the server is done.
     pub connections: usize,
     /// How long a call waits for a connection, and for others who write to the same processes; then it is
     /// [`Busy`](StoreErrorKind::Busy): 5 s.
@@ -52,7 +61,7 @@ pub struct PostgresConfig {
     pub answer_timeout: Duration,
     /// How long a wipe waits for the vacuum that it has begun, before it is [`Pending`](milepost_core::Wipe::Pending): 250 ms.
     pub wipe_budget: Duration,
-    /// Certificates of authorities to trust in place of the system's, in PEM; also `sslrootcert` in the URL: none.
+    /// Certificates of authorities to trust in place of the system's, in PEM, unless the URL has an `sslrootcert`: none.
     pub root_certificates: Option<PathBuf>,
 }
 

@@ -4,12 +4,13 @@ use std::pin::pin;
 
 use futures_util::TryStreamExt as _;
 use milepost_core::{Counts, Filter, StoreError, limits};
+use tokio_postgres::RowStream;
 use tokio_postgres::types::Type;
 
 use crate::PostgresStore;
 use crate::columns::{indexed, number, process, status};
-use crate::connections::{Connections, borrowed, give_up, parameter};
-use crate::error::store_error;
+use crate::connections::{Connections, borrowed, close, parameter};
+use crate::error::{is_broken, store_error};
 use crate::narrow::Narrowed;
 
 impl PostgresStore {
@@ -52,38 +53,60 @@ async fn one_by_one(
         parameters.push(parameter(most, Type::INT8));
         &statements.scan_records
     };
-    let client = connections.get().await?;
-    let counted = async {
-        let asked = client.query_typed_raw(statement, borrowed(&parameters));
-        let mut rows = pin!(connections.answer(asked).await?.map_err(store_error)?);
-        let mut counts = Counts::new();
-        let mut examined = 0;
-        while let Some(row) = connections
-            .answer(rows.try_next())
-            .await?
-            .map_err(store_error)?
-        {
-            if !by_columns && examined == limits::COUNT_EXAMINED {
-                return Ok(counts.partial());
+    let parameters = borrowed(&parameters);
+    let mut tries = connections.tries();
+    loop {
+        let client = connections.get(connections.busy_timeout()).await?;
+        let asked = client.query_typed_raw(statement, parameters.iter().cloned());
+        tries -= 1;
+        match connections.answer(asked).await {
+            // It was closed since it was used last.
+            Ok(Err(error)) if is_broken(&error) && tries > 0 => close(client),
+            Ok(Err(error)) => return Err(store_error(error)),
+            Err(silent) => {
+                connections.break_off(client);
+                return Err(silent);
             }
-            examined += 1;
-            if by_columns {
-                let indexed = indexed(&row)?;
-                if filter.matches_indexed(&indexed) {
-                    counts.add(indexed.status, 1);
-                    let is_stalled = |time| indexed.is_stalled(time);
-                    counts.add_stalled(filter.visible_at.is_some_and(is_stalled).into());
+            Ok(Ok(rows)) => {
+                let counted = add_up(connections, rows, filter, by_columns).await;
+                if counted.is_err() {
+                    // Rows may still be on their way.
+                    connections.break_off(client);
                 }
-            } else {
-                counts.tally(&*process(&row)?, filter);
+                return counted;
             }
         }
-        Ok(counts)
-    };
-    let counted = counted.await;
-    if counted.is_err() {
-        // Rows may still be on their way.
-        give_up(client);
     }
-    counted
+}
+
+async fn add_up(
+    connections: &Connections,
+    rows: RowStream,
+    filter: &Filter,
+    by_columns: bool,
+) -> Result<Counts, StoreError> {
+    let mut rows = pin!(rows);
+    let mut counts = Counts::new();
+    let mut examined = 0;
+    while let Some(row) = connections
+        .answer(rows.try_next())
+        .await?
+        .map_err(store_error)?
+    {
+        if by_columns {
+            let indexed = indexed(&row)?;
+            if filter.matches_indexed(&indexed) {
+                counts.add(indexed.status, 1);
+                let is_stalled = |time| indexed.is_stalled(time);
+                counts.add_stalled(filter.visible_at.is_some_and(is_stalled).into());
+            }
+            continue;
+        }
+        if examined == limits::COUNT_EXAMINED {
+            return Ok(counts.partial());
+        }
+        examined += 1;
+        counts.tally(&*process(&row)?, filter);
+    }
+    Ok(counts)
 }

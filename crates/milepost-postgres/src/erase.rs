@@ -1,6 +1,7 @@
 //! Purging what has expired, and wiping as far as a client of a server can.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use milepost_core::{StoreError, StoreErrorKind, Wipe, WipeLevel, limits};
@@ -9,11 +10,12 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::PostgresStore;
-use crate::columns::micros;
-use crate::connections::{Connections, borrowed, give_up, parameter};
-use crate::error::{is_in_the_way, store_error};
+use crate::columns::{self, micros};
+use crate::connections::{Connections, parameter};
+use crate::error::{busy, store_error};
+use crate::transaction::{self, Written};
 
-/// How many processes one statement of a purge deletes: others write between two of them.
+/// How many processes one transaction of a purge deletes: others write between two of them.
 const PURGED_AT_ONCE: usize = 500;
 
 /// What no client of a server can reach.
@@ -30,10 +32,9 @@ impl PostgresStore {
         let mut purged = 0;
         while purged < limit {
             let some = PURGED_AT_ONCE.min(limit - purged);
-            let connections = self.connections().clone();
-            let (found, gone) = self
-                .home()
-                .wait(async move { purge_some(&connections, micros(expired_by), some).await })?;
+            let expired = self.first_expired(expired_by, some)?;
+            let found = expired.len();
+            let gone = self.purge_some(expired, expired_by)?;
             purged += gone;
             // What was found and is not gone was extended, or erased by others: there may be more behind it.
             if found < some && gone == found {
@@ -41,6 +42,55 @@ impl PostgresStore {
             }
         }
         Ok(purged)
+    }
+
+    /// Some of those that have expired, in the order in which everybody takes locks.
+    fn first_expired(&self, by: DateTime<Utc>, limit: usize) -> Result<Vec<Uuid>, StoreError> {
+        let limit = i64::try_from(limit).expect("a purge has a limit");
+        let first = vec![
+            parameter(micros(by), Type::INT8),
+            parameter(limit, Type::INT8),
+        ];
+        let connections = self.connections().clone();
+        let rows = self.home().wait(async move {
+            let expired = &connections.statements().expired;
+            connections.walk(expired, first).await
+        })?;
+        let ids = rows.iter().map(|row| columns::id(row).map(Uuid::from));
+        let mut ids = ids.collect::<Result<Vec<_>, _>>()?;
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    /// How many of these are gone now: whether they have expired is judged anew.
+    fn purge_some(&self, ids: Vec<Uuid>, by: DateTime<Utc>) -> Result<usize, StoreError> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let deadline = self.deadline();
+        loop {
+            let expired = vec![
+                parameter(ids.clone(), Type::UUID_ARRAY),
+                parameter(micros(by), Type::INT8),
+            ];
+            let time_left = self.time_left(deadline);
+            let connections = self.connections().clone();
+            let written = self.home().commit(async move {
+                let purge = vec![(&*connections.statements().purge, expired)];
+                transaction::write(&connections, None, time_left, purge).await
+            })?;
+            match written {
+                Written::Kept(answers) => {
+                    let row = answers.first().and_then(|rows| rows.first());
+                    let gone = row.map_or(Ok(0), |row| columns::number(row, 0))?;
+                    return Ok(usize::try_from(gone).unwrap_or(ids.len()));
+                }
+                Written::Overtaken if time_left.is_zero() => {
+                    return Err(busy("others wrote to what has expired until the deadline"));
+                }
+                Written::Overtaken => {}
+            }
+        }
     }
 
     pub(crate) fn wipe_what_can_be(&self, level: WipeLevel) -> Result<Wipe, StoreError> {
@@ -51,72 +101,72 @@ impl PostgresStore {
                 return Err(StoreError::new(StoreErrorKind::Unsupported, why));
             }
         }
-        let mut vacuum = self.vacuum();
-        let under_way = if let Some(under_way) = vacuum.take() {
-            under_way
-        } else {
-            let connections = self.connections().clone();
-            self.home()
-                .spawn(async move { clear_pages(&connections).await })?
-        };
-        match under_way.recv_timeout(self.config().wipe_budget) {
-            Ok(outcome) => outcome,
-            Err(RecvTimeoutError::Timeout) => {
-                *vacuum = Some(under_way);
+        let until = Instant::now() + self.config().wipe_budget;
+        let mut vacuums = self.vacuums.lock();
+        // One that has begun already may have passed by what was erased since.
+        let wanted = vacuums.begun + 1;
+        loop {
+            if vacuums.ended >= wanted {
+                return vacuums.outcome.clone();
+            }
+            if vacuums.ended == vacuums.begun {
+                vacuums.begun += 1;
+                let (connections, done) = (self.connections().clone(), Arc::clone(&self.vacuums));
+                self.home().spawn(async move {
+                    done.end(clear_pages(&connections).await);
+                })?;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 let reason = "the server is still clearing its pages".to_owned();
-                Ok(Wipe::Pending { reason })
+                return Ok(Wipe::Pending { reason });
             }
-            Err(RecvTimeoutError::Disconnected) => {
-                let why = "the vacuum was broken off";
-                Err(StoreError::new(StoreErrorKind::Other, why))
-            }
+            let waited = self.vacuums.ended.wait_timeout(vacuums, left);
+            vacuums = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
 
-/// A vacuum that is under way, and what it comes to: whoever wipes next waits for the same.
-pub(crate) type Vacuum = Receiver<Result<Wipe, StoreError>>;
+/// The vacuums of a store: those who wipe at the same time wait for the same one.
+#[derive(Debug)]
+pub(crate) struct Vacuums {
+    state: Mutex<State>,
+    ended: Condvar,
+}
 
-/// How many of the first that have expired there are, and how many are gone now.
-async fn purge_some(
-    connections: &Connections,
-    expired_by: i64,
-    limit: usize,
-) -> Result<(usize, usize), StoreError> {
-    let limit = i64::try_from(limit).expect("a purge has a limit");
-    let statements = connections.statements();
-    let first = vec![
-        parameter(expired_by, Type::INT8),
-        parameter(limit, Type::INT8),
-    ];
-    let rows = connections.query(&statements.expired, first).await?;
-    let mut ids = rows
-        .iter()
-        .map(|row| row.get::<_, Uuid>(0))
-        .collect::<Vec<_>>();
-    if ids.is_empty() {
-        return Ok((0, 0));
-    }
-    // In the order in which everyone takes locks.
-    ids.sort_unstable();
-    let found = ids.len();
-    let expired = [
-        parameter(ids, Type::UUID_ARRAY),
-        parameter(expired_by, Type::INT8),
-    ];
-    let expired = borrowed(&expired);
-    loop {
-        let client = connections.get().await?;
-        let asked = client.execute_typed(&statements.purge, &expired);
-        match connections.answer(asked).await {
-            Ok(Ok(gone)) => return Ok((found, usize::try_from(gone).unwrap_or(found))),
-            Ok(Err(error)) if is_in_the_way(&error) => {}
-            Ok(Err(error)) => return Err(store_error(error)),
-            Err(silent) => {
-                give_up(client);
-                return Err(silent);
-            }
+#[derive(Debug)]
+pub(crate) struct State {
+    /// How many have begun, and how many of them are at their end.
+    begun: u64,
+    ended: u64,
+    /// Of the last that has ended.
+    outcome: Result<Wipe, StoreError>,
+}
+
+impl Vacuums {
+    pub(crate) fn new() -> Self {
+        let outcome = Ok(Wipe::Pending {
+            reason: String::new(),
+        });
+        Vacuums {
+            state: Mutex::new(State {
+                begun: 0,
+                ended: 0,
+                outcome,
+            }),
+            ended: Condvar::new(),
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self, outcome: Result<Wipe, StoreError>) {
+        let mut state = self.lock();
+        state.ended += 1;
+        state.outcome = outcome;
+        self.ended.notify_all();
     }
 }
 
@@ -131,11 +181,14 @@ async fn clear_pages(connections: &Connections) -> Result<Wipe, StoreError> {
             remains: format!("{why}{REMAINS}"),
         })
     };
-    if !asked.first().is_some_and(|row| row.get::<_, bool>(0)) {
+    let may = asked
+        .first()
+        .is_some_and(|row| row.try_get(0).unwrap_or(false));
+    if !may {
         return limited("this role does not own the table, and leaves clearing it to autovacuum; ");
     }
     // As long as it takes.
-    let client = connections.get().await?;
+    let client = connections.get(connections.busy_timeout()).await?;
     match client.batch_execute(&statements.vacuum).await {
         Ok(()) => limited(""),
         Err(error) if error.code() == Some(&SqlState::QUERY_CANCELED) => Ok(Wipe::Pending {

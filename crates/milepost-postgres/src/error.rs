@@ -50,10 +50,11 @@ pub(crate) fn silent(kind: StoreErrorKind, after: Duration) -> StoreError {
 /// Whether the connection is of no more use. What the server says of itself, and goes on, is none of that.
 pub(crate) fn is_broken(error: &Error) -> bool {
     match error.as_db_error() {
-        Some(said) => matches!(
-            said.parsed_severity(),
-            Some(Severity::Fatal | Severity::Panic)
-        ),
+        Some(said) => match said.parsed_severity() {
+            Some(severity) => matches!(severity, Severity::Fatal | Severity::Panic),
+            // Poolers say it in one word, as servers did before 9.6.
+            None => said.severity() != "ERROR",
+        },
         None => true,
     }
 }
@@ -88,9 +89,12 @@ fn kind(error: &Error) -> StoreErrorKind {
         | SqlState::INVALID_SCHEMA_NAME
         | SqlState::DATATYPE_MISMATCH => StoreErrorKind::Incompatible,
         SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED => StoreErrorKind::Corrupt,
-        SqlState::INSUFFICIENT_PRIVILEGE | SqlState::READ_ONLY_SQL_TRANSACTION => {
-            StoreErrorKind::Unavailable
-        }
+        SqlState::DUPLICATE_TABLE => StoreErrorKind::Incompatible,
+        // The third is what a standby says to who would write.
+        SqlState::INSUFFICIENT_PRIVILEGE
+        | SqlState::READ_ONLY_SQL_TRANSACTION
+        | SqlState::FEATURE_NOT_SUPPORTED
+        | SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => StoreErrorKind::Unavailable,
         // Class 08, of connections; 57, what an operator does; 58, of the system below; 53, of its resources.
         _ => match &code.code()[..2] {
             "08" | "53" | "57" | "58" => StoreErrorKind::Unavailable,

@@ -12,12 +12,13 @@ mod runtime;
 mod schema;
 mod sql;
 mod tls;
+mod transaction;
 mod url;
 mod write;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use hashbrown::HashMap;
@@ -31,18 +32,16 @@ use uuid::Uuid;
 pub use crate::config::PostgresConfig;
 use crate::config::SchemaName;
 use crate::connections::{Connections, parameter};
-use crate::erase::Vacuum;
+use crate::erase::Vacuums;
 use crate::runtime::Home;
 
 /// Keeps processes on a PostgreSQL server, shared by any number of machines.
 pub struct PostgresStore {
     config: PostgresConfig,
-    connections: Connections,
+    home: Home,
     /// Joins the batches of callers that come while another's is on its way.
     group: GroupCommit,
-    vacuum: Mutex<Option<Vacuum>>,
-    /// Goes last: the connections live there.
-    home: Home,
+    vacuums: Arc<Vacuums>,
 }
 
 impl PostgresStore {
@@ -54,17 +53,16 @@ impl PostgresStore {
     /// Connects as configured.
     pub fn connect_with(config: PostgresConfig) -> Result<Self, StoreError> {
         let schema = SchemaName::parse(&config.schema)?;
-        let connections = Connections::new(&config, &schema)?;
-        let home = Home::start()?;
+        let home =
+            Home::start(|runtime| Connections::new(&config, &schema, runtime.handle().clone()))?;
         let create_if_missing = config.create_if_missing;
-        let prepared = connections.clone();
-        home.wait(async move { schema::prepare(&prepared, &schema, create_if_missing).await })?;
+        let connections = home.connections().clone();
+        home.wait(async move { schema::prepare(&connections, &schema, create_if_missing).await })?;
         Ok(PostgresStore {
             config,
-            connections,
-            group: GroupCommit::new(),
-            vacuum: Mutex::default(),
             home,
+            group: GroupCommit::new(),
+            vacuums: Arc::new(Vacuums::new()),
         })
     }
 
@@ -87,15 +85,23 @@ impl PostgresStore {
     }
 
     fn connections(&self) -> &Connections {
-        &self.connections
+        self.home.connections()
     }
 
     fn home(&self) -> &Home {
         &self.home
     }
 
-    fn vacuum(&self) -> MutexGuard<'_, Option<Vacuum>> {
-        self.vacuum.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Until when a call that begins now waits for others.
+    fn deadline(&self) -> Option<Instant> {
+        Instant::now().checked_add(self.config.busy_timeout)
+    }
+
+    /// What is left until then; none: as long as it takes.
+    fn time_left(&self, deadline: Option<Instant>) -> Duration {
+        deadline.map_or(self.config.busy_timeout, |deadline| {
+            deadline.saturating_duration_since(Instant::now())
+        })
     }
 
     /// Those of the processes that are stored.
@@ -107,7 +113,7 @@ impl PostgresStore {
             return Ok(HashMap::new());
         }
         let ids = ids.iter().copied().map(Uuid::from).collect::<Vec<_>>();
-        let connections = self.connections.clone();
+        let connections = self.connections().clone();
         let rows = self.home.wait(async move {
             let read = &connections.statements().read;
             let ids = vec![parameter(ids, Type::UUID_ARRAY)];
@@ -127,9 +133,8 @@ impl StatusStore for PostgresStore {
         }
         // Before joining a group: those who lead it in the parent do not run in a child.
         self.home.check()?;
-        let deadline = Instant::now().checked_add(self.config.busy_timeout);
         self.group
-            .write_by(ops, deadline, |batches| self.write_batches(batches))
+            .write_by(ops, self.deadline(), |batches| self.write_batches(batches))
     }
 
     fn read(&self, id: RequestId) -> Result<Option<Arc<Process>>, StoreError> {
@@ -148,7 +153,7 @@ impl StatusStore for PostgresStore {
             return Ok(Vec::new());
         }
         let asked = ids.iter().copied().map(Uuid::from).collect::<Vec<_>>();
-        let connections = self.connections.clone();
+        let connections = self.connections().clone();
         let rows = self.home.wait(async move {
             let versions = &connections.statements().versions;
             let asked = vec![parameter(asked, Type::UUID_ARRAY)];

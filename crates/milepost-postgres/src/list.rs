@@ -61,14 +61,6 @@ impl PostgresStore {
             connections.walk(statement, parameters).await
         })
     }
-
-    fn query(&self, statement: Which, parameters: Vec<Parameter>) -> Result<Vec<Row>, StoreError> {
-        let connections = self.connections().clone();
-        self.home().wait(async move {
-            let statement = statement(connections.statements());
-            connections.query(statement, parameters).await
-        })
-    }
 }
 
 /// Tells which statement.
@@ -144,7 +136,7 @@ impl Walk<'_> {
                 number(COLLECTED + 1),
             ];
             parameters.extend(conditions);
-            let rows = self.store.query(statement, parameters)?;
+            let rows = self.store.walk(statement, parameters)?;
             let collected = rows.first().map_or(0, |row| row.get::<_, i64>(9));
             if usize::try_from(collected).is_ok_and(|collected| collected > COLLECTED) {
                 return Ok(Step::GoesOn);

@@ -1,11 +1,12 @@
 //! The tables: making them, bringing them up to date, and seeing that they are there.
 
+use deadpool_postgres::Client;
 use milepost_core::{StoreError, StoreErrorKind};
-use tokio_postgres::IsolationLevel;
+use tokio_postgres::{IsolationLevel, Row};
 
 use crate::config::SchemaName;
 use crate::connections::Connections;
-use crate::error::store_error;
+use crate::error::{commit_error, store_error};
 
 /// What brings the tables from each version to the next; a schema without any is at version 0. Never changed once
 /// published: what is new is a new one.
@@ -63,7 +64,7 @@ pub(crate) fn sql(schema: &SchemaName) -> String {
         "-- The tables of milepost, at version {SCHEMA_VERSION}. Run once, by their owner. The role that the store connects as
 -- then needs no more than:
 --   GRANT USAGE ON SCHEMA {name} TO its_name;
---   GRANT SELECT ON {name}.migration TO its_name;
+--   GRANT SELECT ON {name}.milepost_migration TO its_name;
 --   GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.process TO its_name;
 BEGIN;
 {migrations}COMMIT;\n"
@@ -76,12 +77,12 @@ fn from_version(schema: &SchemaName, version: usize) -> String {
     let beginning = format!(
         "-- Also where it is there, and its owner may make no other.
 DO $$ BEGIN IF to_regnamespace('{name}') IS NULL THEN CREATE SCHEMA {name}; END IF; END $$;
-CREATE TABLE {name}.migration (version integer PRIMARY KEY);\n"
+CREATE TABLE {name}.milepost_migration (version integer PRIMARY KEY);\n"
     );
     let migrations = (1..).zip(MIGRATIONS).skip(version);
     let migrations = migrations.map(|(number, migration)| {
         let migration = migration.replace("{schema}", &name);
-        format!("{migration}INSERT INTO {name}.migration VALUES ({number});\n")
+        format!("{migration}INSERT INTO {name}.milepost_migration VALUES ({number});\n")
     });
     let beginning = Some(beginning).filter(|_| version == 0);
     beginning.into_iter().chain(migrations).collect()
@@ -121,43 +122,79 @@ async fn version(connections: &Connections) -> Result<usize, StoreError> {
     let there = connections
         .query(&statements.has_schema, Vec::new())
         .await?;
-    let is_there = there.first().is_some_and(|row| row.get::<_, bool>(0));
-    if !is_there {
+    if !is_true(there.first()) {
         return Ok(0);
     }
     let found = connections
         .query(&statements.schema_version, Vec::new())
         .await?;
-    let version = found.first().map_or(0, |row| row.get::<_, i32>(0));
-    Ok(usize::try_from(version).unwrap_or(usize::MAX))
+    number(found.first())
+}
+
+fn is_true(row: Option<&Row>) -> bool {
+    row.is_some_and(|row| row.try_get(0).unwrap_or(false))
+}
+
+/// The version in a row.
+fn number(row: Option<&Row>) -> Result<usize, StoreError> {
+    let number = row.and_then(|row| row.try_get::<_, i32>(0).ok());
+    number.map_or_else(
+        || {
+            let why = "the table milepost_migration is not milepost's: use another schema";
+            Err(StoreError::new(StoreErrorKind::Incompatible, why))
+        },
+        // Below zero it is none of ours, either.
+        |number| Ok(usize::try_from(number).unwrap_or(usize::MAX)),
+    )
 }
 
 /// Makes what is missing, in one transaction; whoever comes at the same time waits, and finds it done.
 async fn migrate(connections: &Connections, schema: &SchemaName) -> Result<(), StoreError> {
-    let mut client = connections.get().await?;
-    let work = async {
-        let transaction = client
-            .build_transaction()
-            .isolation_level(IsolationLevel::ReadCommitted)
-            .start()
-            .await?;
-        let lock = format!("SELECT pg_advisory_xact_lock({LOCK})");
-        transaction.batch_execute(&lock).await?;
-        let there = transaction
-            .query_typed_one(&connections.statements().has_schema, &[])
-            .await?;
-        let version = if there.get::<_, bool>(0) {
-            let found = transaction
-                .query_typed_one(&connections.statements().schema_version, &[])
-                .await?;
-            usize::try_from(found.get::<_, i32>(0)).unwrap_or(usize::MAX)
-        } else {
-            0
-        };
-        transaction
-            .batch_execute(&from_version(schema, version))
-            .await?;
-        transaction.commit().await
+    let mut client = connections.get(connections.busy_timeout()).await?;
+    let migrated = connections
+        .answer(migrate_over(&mut client, connections, schema))
+        .await;
+    match migrated {
+        Ok(migrated) => migrated,
+        Err(silent) => {
+            connections.break_off(client);
+            Err(silent)
+        }
+    }
+}
+
+async fn migrate_over(
+    client: &mut Client,
+    connections: &Connections,
+    schema: &SchemaName,
+) -> Result<(), StoreError> {
+    let statements = connections.statements();
+    let transaction = client
+        .build_transaction()
+        .isolation_level(IsolationLevel::ReadCommitted)
+        .start()
+        .await
+        .map_err(store_error)?;
+    let lock = format!("SELECT pg_advisory_xact_lock({LOCK})");
+    transaction
+        .batch_execute(&lock)
+        .await
+        .map_err(store_error)?;
+    let there = transaction
+        .query_typed_opt(&statements.has_schema, &[])
+        .await;
+    let version = if is_true(there.map_err(store_error)?.as_ref()) {
+        let found = transaction
+            .query_typed_opt(&statements.schema_version, &[])
+            .await;
+        number(found.map_err(store_error)?.as_ref())?
+    } else {
+        0
     };
-    work.await.map_err(store_error)
+    let missing = from_version(schema, version);
+    transaction
+        .batch_execute(&missing)
+        .await
+        .map_err(store_error)?;
+    transaction.commit().await.map_err(commit_error)
 }

@@ -5,6 +5,7 @@
 //! transaction: behind a pooler each transaction may go to another connection.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::config::SchemaName;
 
@@ -48,18 +49,23 @@ const VERSIONS: &str =
 // version, and by its body, for one that was erased and begun anew may come to an earlier version again.
 
 /// Begins a transaction whatever the session's defaults are; the statements in it fail unless this one went well. Commits are
-/// waited for, also where the session would not. What the server does for it ends after so many milliseconds, and so
-/// does its waiting for others. A batch is looked up row by row: who reads the table in another order may wait for
+/// waited for, also where the session would not. The server waits no longer for others than there is time left. A batch is looked up row by row: who reads the table in another order may wait for
 /// somebody who waits for them.
-pub(crate) fn begin(lock_timeout: u128, statement_timeout: u128) -> String {
+pub(crate) fn begin(time_left: Duration, answer_timeout: Duration) -> String {
+    // As many as its settings take; 0 would be no limit.
+    let millis = |time: Duration| time.as_millis().clamp(1, i32::MAX.unsigned_abs().into());
+    // Nor is it to go on once nobody waits for its answer any more.
+    let statement_timeout = time_left.saturating_add(answer_timeout / 2);
     format!(
         "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
          SET LOCAL milepost.batch = 'open';
-         SET LOCAL lock_timeout = {lock_timeout};
-         SET LOCAL statement_timeout = {statement_timeout};
+         SET LOCAL lock_timeout = {};
+         SET LOCAL statement_timeout = {};
          SET LOCAL enable_hashjoin = off;
          SET LOCAL enable_mergejoin = off;
-         SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
+         SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'",
+        millis(time_left),
+        millis(statement_timeout)
     )
 }
 
@@ -208,59 +214,69 @@ const EXAMINE_PIPELINE_OLDEST: &str = walk!(indexed!(), "pipeline = $6::text", o
 
 // Lists by another index: what it leaves is collected, unless it is too much, and sorted.
 
-macro_rules! collect {
-    ($condition:literal, newest) => {
-        collect!(
-            $condition,
-            "(created_at, request_id) < ($1::bigint, $2::uuid)
-            ORDER BY created_at DESC, request_id DESC",
-            "ORDER BY rest.created_at DESC, rest.request_id DESC"
-        )
-    };
-    ($condition:literal, oldest) => {
-        collect!(
-            $condition,
-            "(created_at, request_id) > ($1::bigint, $2::uuid)
-            ORDER BY created_at, request_id",
-            "ORDER BY rest.created_at, rest.request_id"
-        )
-    };
-    ($condition:literal, $behind:literal, $order:literal) => {
+macro_rules! some {
+    ($condition:literal) => {
         concat!(
-            "WITH narrow AS MATERIALIZED (
-                SELECT ",
+            "(SELECT ",
             indexed!(),
             " FROM {schema}.process WHERE ",
             $condition,
-            " LIMIT $4
-            )
+            " LIMIT $4)"
+        )
+    };
+}
+
+macro_rules! collect {
+    ($some:expr, newest) => {
+        collect!(
+            $some,
+            "(created_at, request_id) < ($1::bigint, $2::uuid) ORDER BY created_at DESC, request_id DESC",
+            "ORDER BY rest.created_at DESC, rest.request_id DESC"
+        )
+    };
+    ($some:expr, oldest) => {
+        collect!(
+            $some,
+            "(created_at, request_id) > ($1::bigint, $2::uuid) ORDER BY created_at, request_id",
+            "ORDER BY rest.created_at, rest.request_id"
+        )
+    };
+    ($some:expr, $behind:literal, $order:literal) => {
+        concat!(
+            "WITH narrow AS MATERIALIZED (", $some, ")
             SELECT rest.*, found.count FROM (SELECT count(*) AS count FROM narrow) AS found
-            LEFT JOIN (SELECT * FROM narrow WHERE ",
-            $behind,
-            " LIMIT $3) AS rest ON TRUE ",
+            LEFT JOIN (SELECT * FROM narrow WHERE ", $behind, " LIMIT $3) AS rest ON TRUE ",
             $order
         )
     };
 }
 
-const COLLECT_FILE_NEWEST: &str = collect!("file_id = $5::uuid", newest);
-const COLLECT_FILE_OLDEST: &str = collect!("file_id = $5::uuid", oldest);
-const COLLECT_DIRECTORY_NEWEST: &str = collect!(
-    "(directory = $5::text OR (directory >= $6::text AND directory < $7::text))",
-    newest
-);
-const COLLECT_DIRECTORY_OLDEST: &str = collect!(
-    "(directory = $5::text OR (directory >= $6::text AND directory < $7::text))",
-    oldest
-);
-const COLLECT_SETTLED_NEWEST: &str = collect!(
-    "settled_at >= $5::bigint AND settled_at < $6::bigint",
-    newest
-);
-const COLLECT_SETTLED_OLDEST: &str = collect!(
-    "settled_at >= $5::bigint AND settled_at < $6::bigint",
-    oldest
-);
+macro_rules! of_file {
+    () => {
+        some!("file_id = $5::uuid")
+    };
+}
+macro_rules! at_or_below {
+    () => {
+        concat!(
+            some!("directory = $5::text"),
+            " UNION ALL ",
+            some!("directory >= $6::text AND directory < $7::text")
+        )
+    };
+}
+macro_rules! settled {
+    () => {
+        some!("settled_at >= $5::bigint AND settled_at < $6::bigint")
+    };
+}
+
+const COLLECT_FILE_NEWEST: &str = collect!(of_file!(), newest);
+const COLLECT_FILE_OLDEST: &str = collect!(of_file!(), oldest);
+const COLLECT_DIRECTORY_NEWEST: &str = collect!(at_or_below!(), newest);
+const COLLECT_DIRECTORY_OLDEST: &str = collect!(at_or_below!(), oldest);
+const COLLECT_SETTLED_NEWEST: &str = collect!(settled!(), newest);
+const COLLECT_SETTLED_OLDEST: &str = collect!(settled!(), oldest);
 
 // Counts. What is not asked for is NULL, and falls away when the statement is planned.
 
@@ -293,22 +309,24 @@ const SCAN_RECORDS: &str = concat!("SELECT ", columns!(), narrowed!(), " LIMIT $
 
 const EXPIRED: &str = "SELECT request_id FROM {schema}.process WHERE expires_at <= $1::bigint ORDER BY expires_at LIMIT $2";
 /// Whether it has expired is judged on the row as it is once it is locked.
-const PURGE: &str = "DELETE FROM {schema}.process AS p USING unnest($1::uuid[]) AS n (request_id)
-     WHERE p.request_id = n.request_id AND p.expires_at <= $2::bigint";
+const PURGE: &str = "WITH gone AS (
+        DELETE FROM {schema}.process AS p USING unnest($1::uuid[]) AS n (request_id)
+        WHERE p.request_id = n.request_id AND p.expires_at <= $2::bigint RETURNING 1
+     ) SELECT count(*) FROM gone";
 
 const MAY_VACUUM: &str =
     "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = '{schema}.process'::regclass";
-/// Beside another vacuum, or a lock, it would wait.
-const VACUUM: &str = "VACUUM (SKIP_LOCKED) {schema}.process";
+const VACUUM: &str = "VACUUM {schema}.process";
 
 // The schema.
 
-/// From the catalogue itself: what looks names up may still remember that there was none.
+/// From the catalogue itself: what looks names up may still remember that there was none. The table has a name that others
+/// hardly give to theirs.
 const HAS_SCHEMA: &str = "SELECT EXISTS (
         SELECT FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-        WHERE relname = 'migration' AND nspname = '{name}'
+        WHERE relname = 'milepost_migration' AND nspname = '{name}'
     )";
-const SCHEMA_VERSION: &str = "SELECT coalesce(max(version), 0) FROM {schema}.migration";
+const SCHEMA_VERSION: &str = "SELECT coalesce(max(version), 0) FROM {schema}.milepost_migration";
 
 macro_rules! statements {
     ($($name:ident = $text:ident,)*) => {

@@ -2,9 +2,8 @@
 //! still what was read. So a group takes two round trips, whatever its size.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use deadpool_postgres::Client;
 use hashbrown::HashMap;
 use milepost_core::{Batch, Op, Process, RequestId, StoreError, StoreErrorKind, Verdict, Version};
 use tokio_postgres::Row;
@@ -13,11 +12,10 @@ use uuid::Uuid;
 
 use crate::PostgresStore;
 use crate::columns::{self, code, directory, micros, signed};
-use crate::connections::{Connections, Parameter, borrowed, give_up, parameter};
-use crate::error::{
-    busy, commit_error, is_broken, is_in_the_way, is_overtaken, silent, store_error,
-};
+use crate::connections::{Parameter, parameter};
+use crate::error::busy;
 use crate::sql;
+use crate::transaction::{self, Open, Work, Written};
 
 type Answer = Result<Vec<Verdict>, StoreError>;
 
@@ -28,19 +26,47 @@ const UNLOCKED_TRIES: u32 = 3;
 /// The longest pause after being overtaken.
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
+/// How long batches wait together for what somebody else holds, before each waits for itself.
+const TOGETHER: Duration = Duration::from_millis(250);
+
 impl PostgresStore {
     /// Writes batches, one answer for each.
     pub(crate) fn write_batches(&self, batches: &[Batch<'_>]) -> Vec<Answer> {
-        let deadline = Batch::latest_deadline(batches);
-        self.try_to_write(batches, deadline)
-            .unwrap_or_else(|error| batches.iter().map(|_| Err(error.clone())).collect())
+        let alone = |batch: &Batch<'_>, longest| {
+            let answers = self.try_to_write(std::slice::from_ref(batch), longest);
+            answers.and_then(|answers| answers.into_iter().next().expect("there is one"))
+        };
+        if let [batch] = batches {
+            return vec![alone(batch, Duration::MAX)];
+        }
+        match self.try_to_write(batches, TOGETHER) {
+            Ok(answers) => answers,
+            // It may be the fault of one of them: that one is not to keep the others back.
+            Err(error) if may_concern_one(&error) => {
+                let first = batches.iter().map(|batch| alone(batch, TOGETHER));
+                let first = first.collect::<Vec<_>>();
+                let again = batches
+                    .iter()
+                    .zip(first)
+                    .map(|(batch, answer)| match answer {
+                        Err(error) if error.kind() == StoreErrorKind::Busy => {
+                            alone(batch, Duration::MAX)
+                        }
+                        answer => answer,
+                    });
+                again.collect()
+            }
+            Err(error) => batches.iter().map(|_| Err(error.clone())).collect(),
+        }
     }
 
+    /// Waits for nobody who holds one of the processes for longer than this.
     fn try_to_write(
         &self,
         batches: &[Batch<'_>],
-        deadline: Option<Instant>,
+        longest: Duration,
     ) -> Result<Vec<Answer>, StoreError> {
+        let deadline = Batch::latest_deadline(batches);
         let mut ids = batches
             .iter()
             .flat_map(|batch| batch.ops)
@@ -48,127 +74,87 @@ impl PostgresStore {
             .collect::<Vec<Uuid>>();
         ids.sort_unstable();
         ids.dedup();
-        for tries in 1.. {
-            let time_left = time_left(deadline, self.config().busy_timeout)?;
-            let (rows, held) = self.load(&ids, tries > UNLOCKED_TRIES, time_left)?;
-            let mut group = Group::new(rows);
-            let answers = batches.iter().map(|batch| group.apply(batch.ops)).collect();
-            let changes = group.changes();
-            if changes.is_empty() {
-                // What was locked is let go with its connection, if it was.
+        let mut tries = 0;
+        loop {
+            let time_left = self.time_left(deadline).min(longest);
+            if tries > 0 && time_left.is_zero() {
+                return Err(busy(
+                    "others wrote to the same processes until the deadline",
+                ));
+            }
+            tries += 1;
+            if let Some(answers) =
+                self.try_once(batches, &ids, tries > UNLOCKED_TRIES, time_left)?
+            {
                 return Ok(answers);
             }
-            let connections = self.connections().clone();
-            let written = self
-                .home()
-                .wait(async move { changes.write(&connections, held, time_left).await })?;
-            match written {
-                Written::Kept => return Ok(answers),
-                Written::Overtaken => pause(tries),
-            }
+            pause(tries);
         }
-        unreachable!("tries are counted without end")
     }
 
-    /// Reads what is stored of these processes; locks it first, if that is needed, and holds on to it.
+    /// None if others were in the way.
+    fn try_once(
+        &self,
+        batches: &[Batch<'_>],
+        ids: &[Uuid],
+        lock: bool,
+        time_left: Duration,
+    ) -> Result<Option<Vec<Answer>>, StoreError> {
+        let Some((rows, open)) = self.load(ids, lock, time_left)? else {
+            return Ok(None);
+        };
+        let mut group = Group::new(rows);
+        let answers = batches.iter().map(|batch| group.apply(batch.ops)).collect();
+        let changes = group.changes();
+        if changes.is_empty() {
+            // What was locked is let go with its connection, if it was.
+            return Ok(Some(answers));
+        }
+        let connections = self.connections().clone();
+        let written = self.home().commit(async move {
+            let work = changes.statements(connections.statements());
+            transaction::write(&connections, open, time_left, work).await
+        })?;
+        Ok(match written {
+            Written::Kept(_) => Some(answers),
+            Written::Overtaken => None,
+        })
+    }
+
+    /// Reads what is stored of these processes; locks it first, if that is needed, and holds on to it. None if others were in
+    /// the way.
     fn load(
         &self,
         ids: &[Uuid],
         lock: bool,
         time_left: Duration,
-    ) -> Result<(Vec<Row>, Option<Held>), StoreError> {
+    ) -> Result<Option<(Vec<Row>, Option<Open>)>, StoreError> {
         let connections = self.connections().clone();
         let ids = ids.to_vec();
         self.home().wait(async move {
             if lock {
-                let (rows, held) = Held::lock(&connections, ids, time_left).await?;
-                return Ok((rows, Some(held)));
+                let locked = Open::locking(&connections, ids, time_left).await?;
+                return Ok(match locked {
+                    Written::Kept((rows, open)) => Some((rows, Some(open))),
+                    Written::Overtaken => None,
+                });
             }
             let read = &connections.statements().read;
             let ids = vec![parameter(ids, Type::UUID_ARRAY)];
-            Ok((connections.query(read, ids).await?, None))
+            let rows = connections.query_within(time_left, read, ids).await?;
+            Ok(Some((rows, None)))
         })
     }
 }
 
-fn time_left(deadline: Option<Instant>, usual: Duration) -> Result<Duration, StoreError> {
-    let Some(deadline) = deadline else {
-        return Ok(usual);
-    };
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() {
-        return Err(busy(
-            "others wrote to the same processes until the deadline",
-        ));
-    }
-    Ok(left)
+fn may_concern_one(error: &StoreError) -> bool {
+    error.kind() == StoreErrorKind::Busy || error.kind().may_concern_one()
 }
 
 /// Lets others get done, a while that differs from theirs.
 fn pause(tries: u32) {
     let longest = LONGEST_PAUSE.min(Duration::from_millis(1) * tries);
     std::thread::sleep(longest.mul_f64(fastrand::f64()));
-}
-
-/// A transaction that has locked what it is about to change. Dropped, its connection is closed, and it undone.
-struct Held {
-    client: Option<Client>,
-}
-
-impl Held {
-    async fn lock(
-        connections: &Connections,
-        ids: Vec<Uuid>,
-        time_left: Duration,
-    ) -> Result<(Vec<Row>, Self), StoreError> {
-        let statements = connections.statements();
-        let held = Held {
-            client: Some(connections.get().await?),
-        };
-        let opening = begin(connections, time_left);
-        let ids = [parameter(ids, Type::UUID_ARRAY)];
-        let ids = borrowed(&ids);
-        let asked = async {
-            let client = held.client();
-            tokio::join!(
-                biased;
-                client.batch_execute(&opening),
-                client.execute_typed(&statements.lock, &ids),
-                client.query_typed(&statements.read, &ids),
-            )
-        };
-        let (transaction, locked, read) = connections.answer(asked).await?;
-        transaction.map_err(store_error)?;
-        locked.map_err(store_error)?;
-        Ok((read.map_err(store_error)?, held))
-    }
-
-    fn client(&self) -> &Client {
-        self.client
-            .as_ref()
-            .expect("it is taken out only when it goes")
-    }
-
-    /// The connection, whose transaction has ended.
-    fn release(mut self) -> Option<Client> {
-        self.client.take()
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if let Some(client) = self.client.take() {
-            give_up(client);
-        }
-    }
-}
-
-/// The statement that begins a transaction.
-fn begin(connections: &Connections, time_left: Duration) -> String {
-    sql::begin(
-        time_left.as_millis().max(1),
-        connections.answer_timeout().as_millis().max(1),
-    )
 }
 
 /// The processes that a group of batches has to do with.
@@ -233,14 +219,17 @@ impl Group {
             let Ok(stored) = slot.stored else { continue };
             match (stored, slot.now) {
                 (None, None) => {}
-                (None, Some(now)) => changes.begun.push(&now),
-                (Some(was), None) => changes.erased.push(id, was),
+                (None, Some(now)) => with_room(&mut changes.begun, |some| some.bytes).push(&now),
+                (Some(was), None) => {
+                    with_room(&mut changes.erased, |some| some.bytes).push(id, was)
+                }
                 // What was not touched is the very same.
                 (Some(was), Some(now)) if Arc::ptr_eq(&was.process, &now) => {}
-                (Some(was), Some(now)) if has_equal_columns(&was.process, &now) => {
-                    changes.advanced.push(id, was, &now);
+                (Some(was), Some(now)) => {
+                    changes.moves_in_indexes |= !has_equal_columns(&was.process, &now);
+                    let bytes = |some: &Updated| some.was.bytes.max(some.now.bytes);
+                    with_room(&mut changes.updated, bytes).push(id, was, &now);
                 }
-                (Some(was), Some(now)) => changes.replaced.push(id, was, &now),
             }
         }
         changes
@@ -259,13 +248,25 @@ fn has_equal_columns(was: &Process, now: &Process) -> bool {
         && directory(was.file()) == directory(now.file())
 }
 
-/// What is to be written, column by column.
+/// What is to be written, column by column, each statement's worth apart.
 #[derive(Default)]
 struct Changes {
-    begun: Columns,
-    advanced: Advanced,
-    replaced: Replaced,
-    erased: Was,
+    begun: Vec<Columns>,
+    updated: Vec<Updated>,
+    erased: Vec<Was>,
+    /// Whether any that is updated changes what is in an index.
+    moves_in_indexes: bool,
+}
+
+/// How many bytes of bodies go with one statement: PostgreSQL takes no more than 1 GiB in one parameter.
+const BYTES_AT_ONCE: usize = 64 * 1024 * 1024;
+
+/// The last of some, or a new one once that holds so many bytes.
+fn with_room<T: Default>(some: &mut Vec<T>, bytes: impl Fn(&T) -> usize) -> &mut T {
+    if some.last().is_none_or(|last| bytes(last) > BYTES_AT_ONCE) {
+        some.push(T::default());
+    }
+    some.last_mut().expect("one was just pushed")
 }
 
 /// Whole processes.
@@ -283,6 +284,8 @@ struct Columns {
     bodies: Vec<Vec<u8>>,
     born: Vec<i64>,
     revisions: Vec<i64>,
+    /// Of all bodies together.
+    bytes: usize,
 }
 
 /// The states that writes were decided on.
@@ -292,18 +295,12 @@ struct Was {
     born: Vec<i64>,
     revisions: Vec<i64>,
     bodies: Vec<Vec<u8>>,
+    /// Of all bodies together.
+    bytes: usize,
 }
 
 #[derive(Default)]
-struct Advanced {
-    was: Was,
-    leased_until: Vec<Option<i64>>,
-    bodies: Vec<Vec<u8>>,
-    revisions: Vec<i64>,
-}
-
-#[derive(Default)]
-struct Replaced {
+struct Updated {
     was: Was,
     now: Columns,
 }
@@ -332,7 +329,9 @@ impl Columns {
         self.file_ids.push(file.id().into());
         self.pipelines.push(process.pipeline().to_owned());
         self.directories.push(directory(file).map(str::to_owned));
-        self.bodies.push(body(process));
+        let body = body(process);
+        self.bytes += body.len();
+        self.bodies.push(body);
         self.born.push(signed(born));
         self.revisions.push(signed(revision));
     }
@@ -361,6 +360,7 @@ impl Was {
         self.ids.push(id.into());
         self.born.push(signed(born));
         self.revisions.push(signed(revision));
+        self.bytes += was.body.len();
         self.bodies.push(was.body);
     }
 
@@ -374,134 +374,68 @@ impl Was {
     }
 }
 
-impl Advanced {
-    fn push(&mut self, id: RequestId, was: Stored, now: &Process) {
-        self.was.push(id, was);
-        self.leased_until.push(now.leased_until().map(micros));
-        self.bodies.push(body(now));
-        self.revisions.push(signed(now.revision()));
-    }
-}
-
-impl Replaced {
+impl Updated {
     fn push(&mut self, id: RequestId, was: Stored, now: &Process) {
         self.was.push(id, was);
         self.now.push(now);
     }
-}
 
-/// What became of a transaction that nobody objects to.
-enum Written {
-    Kept,
-    /// Others have changed what it was decided on, and nothing of it was kept.
-    Overtaken,
+    /// Where nothing has changed that is in an index.
+    fn advance(self, statements: &sql::Statements) -> Work<'_> {
+        let now = self.now;
+        let count = count(now.ids.len());
+        let now = [
+            parameter(now.leased_until, Type::INT8_ARRAY),
+            parameter(now.bodies, Type::BYTEA_ARRAY),
+            parameter(now.revisions, Type::INT8_ARRAY),
+        ];
+        let parameters = self.was.parameters().into_iter().chain(now).chain([count]);
+        (&statements.advance, parameters.collect())
+    }
+
+    fn replace(self, statements: &sql::Statements) -> Work<'_> {
+        let count = count(self.now.ids.len());
+        let now = self.now.parameters();
+        let parameters = self.was.parameters().into_iter().chain(now).chain([count]);
+        (&statements.replace, parameters.collect())
+    }
 }
 
 impl Changes {
     fn is_empty(&self) -> bool {
-        self.begun.ids.is_empty()
-            && self.advanced.was.ids.is_empty()
-            && self.replaced.was.ids.is_empty()
-            && self.erased.ids.is_empty()
+        self.begun.is_empty() && self.updated.is_empty() && self.erased.is_empty()
     }
 
     /// The statements that it takes, each with its parameters.
-    fn statements(self, statements: &sql::Statements) -> Vec<(&str, Vec<Parameter>)> {
+    fn statements(self, statements: &sql::Statements) -> Vec<Work<'_>> {
         let mut work = Vec::new();
-        let mut add = |statement, some: usize, mut parameters: Vec<Parameter>| {
-            if some > 0 {
-                parameters.push(count(some));
-                work.push((statement, parameters));
-            }
+        if !self.updated.is_empty() && !self.erased.is_empty() {
+            // Each statement takes its locks in the order of the ids, and so must both together.
+            let erased = self.erased.iter().flat_map(|some| &some.ids);
+            let updated = self.updated.iter().flat_map(|some| &some.was.ids);
+            let mut ids = erased.chain(updated).copied().collect::<Vec<_>>();
+            ids.sort_unstable();
+            work.push((&*statements.lock, vec![parameter(ids, Type::UUID_ARRAY)]));
+        }
+        for some in self.erased {
+            let count = count(some.ids.len());
+            let parameters = some.parameters().into_iter().chain([count]);
+            work.push((&statements.delete, parameters.collect()));
+        }
+        let update = if self.moves_in_indexes {
+            Updated::replace
+        } else {
+            Updated::advance
         };
-        let erased = self.erased.ids.len();
-        add(&*statements.delete, erased, self.erased.parameters().into());
-
-        let replaced = self.replaced.was.ids.len();
-        let was = self.replaced.was.parameters().into_iter();
-        let parameters = was.chain(self.replaced.now.parameters()).collect();
-        add(&statements.replace, replaced, parameters);
-
-        let Advanced {
-            was,
-            leased_until,
-            bodies,
-            revisions,
-        } = self.advanced;
-        let advanced = was.ids.len();
-        let now = [
-            parameter(leased_until, Type::INT8_ARRAY),
-            parameter(bodies, Type::BYTEA_ARRAY),
-            parameter(revisions, Type::INT8_ARRAY),
-        ];
-        let parameters = was.parameters().into_iter().chain(now).collect();
-        add(&statements.advance, advanced, parameters);
-
-        let begun = self.begun.ids.len();
-        let ids = parameter(self.begun.ids.clone(), Type::UUID_ARRAY);
-        let parameters = std::iter::once(ids)
-            .chain(self.begun.parameters())
-            .collect();
-        add(&statements.insert, begun, parameters);
+        for some in self.updated {
+            work.push(update(some, statements));
+        }
+        for some in self.begun {
+            let count = count(some.ids.len());
+            let ids = parameter(some.ids.clone(), Type::UUID_ARRAY);
+            let parameters = std::iter::once(ids).chain(some.parameters()).chain([count]);
+            work.push((&statements.insert, parameters.collect()));
+        }
         work
-    }
-
-    /// Writes all of it or nothing, in one transaction: that which holds what is to be changed, or a new one.
-    async fn write(
-        self,
-        connections: &Connections,
-        held: Option<Held>,
-        time_left: Duration,
-    ) -> Result<Written, StoreError> {
-        let is_open = held.is_some();
-        let held = match held {
-            Some(held) => held,
-            None => Held {
-                client: Some(connections.get().await?),
-            },
-        };
-        let work = self.statements(connections.statements());
-        let client = held.client();
-        let opening = begin(connections, time_left);
-        // All is sent at once, the commit too: if anything before it fails, it undoes.
-        let sent = async {
-            let open = async {
-                if is_open {
-                    Ok(())
-                } else {
-                    client.batch_execute(&opening).await
-                }
-            };
-            let work = work.iter().map(|(statement, parameters)| {
-                let parameters = borrowed(parameters);
-                async move { client.query_typed(statement, &parameters).await.map(drop) }
-            });
-            tokio::join!(
-                biased;
-                open,
-                futures_util::future::join_all(work),
-                client.batch_execute(sql::COMMIT),
-            )
-        };
-        let outcome = tokio::time::timeout(connections.answer_timeout(), sent).await;
-        let Ok((opened, worked, committed)) = outcome else {
-            let after = connections.answer_timeout();
-            return Err(silent(StoreErrorKind::OutcomeUnknown, after));
-        };
-        let failed = std::iter::once(opened).chain(worked).find_map(Result::err);
-        let written = match (failed, committed) {
-            (None, Ok(())) => Ok(Written::Kept),
-            (None, Err(error)) => return Err(commit_error(error)),
-            (Some(error), _) if error.as_db_error().is_none() => return Err(commit_error(error)),
-            // The server has said that a statement failed, so that nothing was there to commit.
-            (Some(error), _) if is_overtaken(&error) || is_in_the_way(&error) => {
-                Ok(Written::Overtaken)
-            }
-            (Some(error), _) if is_broken(&error) => return Err(store_error(error)),
-            (Some(error), _) => Err(store_error(error)),
-        };
-        // Its transaction has ended, one way or the other.
-        drop(held.release());
-        written
     }
 }

@@ -1,21 +1,24 @@
 //! From a file to a server, once one machine is too small, or back.
 //!
-//! `cargo run --example move_house --features postgres -- <file> <url> [--back]`
+//! `DATABASE_URL=.. cargo run --example move_house --features postgres -- <file> [--back]`
 
 use std::error::Error;
 
 use milepost::{CopyOptions, PostgresStore, SqliteStore, Tracker, copy};
 
+const USAGE: &str = "usage: DATABASE_URL=<of a PostgreSQL server> move_house <file> [--back]";
+
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = std::env::args().skip(1).collect::<Vec<_>>();
     let arguments = arguments.iter().map(String::as_str).collect::<Vec<_>>();
-    let (file, url, back) = match arguments.as_slice() {
-        [file, url] => (file, url, false),
-        [file, url, "--back"] => (file, url, true),
-        _ => return Err("usage: move_house <file> <url of a PostgreSQL server> [--back]".into()),
+    let (file, back) = match arguments.as_slice() {
+        [file] => (file, false),
+        [file, "--back"] => (file, true),
+        _ => return Err(USAGE.into()),
     };
+    let url = std::env::var("DATABASE_URL").map_err(|_| USAGE)?;
     let on_file = Tracker::new(SqliteStore::open(file)?);
-    let on_server = Tracker::new(PostgresStore::connect(url)?);
+    let on_server = Tracker::new(PostgresStore::connect(&url)?);
     let (from, to) = if back {
         (&on_server, &on_file)
     } else {

@@ -1,7 +1,8 @@
 //! A worker and a watcher, as two OS processes that share nothing but a PostgreSQL server: they may run on two machines.
 //!
-//! `cargo run --example two_machines --features postgres -- <url>` is the watcher: it begins a process, and starts the same
-//! program as a worker, which could as well be started elsewhere with the line that it prints.
+//! `DATABASE_URL=.. cargo run --example two_machines --features postgres` is the watcher: it begins a process, and starts the
+//! same program as a worker, which could as well be started elsewhere with the line that it prints. The URL is not among the
+//! arguments, where everybody on the machine could read its password.
 
 use std::error::Error;
 use std::process::Command;
@@ -12,12 +13,11 @@ use milepost::{NewProcess, OverallStatus, Pipeline, PostgresStore, Progress, Req
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = std::env::args().skip(1).collect::<Vec<_>>();
-    match arguments.as_slice() {
-        [url] => watch(url),
-        [url, id] => work(url, id.parse()?),
-        _ => {
-            Err("usage: two_machines <url of a PostgreSQL server> [<request id to work on>]".into())
-        }
+    let url = std::env::var("DATABASE_URL");
+    match (url, arguments.as_slice()) {
+        (Ok(url), []) => watch(&url),
+        (Ok(url), [id]) => work(&url, id.parse()?),
+        _ => Err("usage: DATABASE_URL=<of a PostgreSQL server> two_machines [<request id>]".into()),
     }
 }
 
@@ -29,10 +29,10 @@ fn watch(url: &str) -> Result<(), Box<dyn Error>> {
     let pipeline = Pipeline::new("transcode", ["decode", "encode"])?;
     let process = tracker.begin(NewProcess::new(&pipeline).file_name("talk.mov"))?;
     let id = process.request_id();
-    println!("elsewhere: two_machines <url> {id}");
+    println!("elsewhere: DATABASE_URL=.. two_machines {id}");
 
     let mut worker = Command::new(std::env::current_exe()?)
-        .args([url, &id.to_string()])
+        .arg(id.to_string())
         .spawn()?;
     // A worker that dies cannot say so: whoever started it does, and so the watch comes to its end.
     let undertaker = thread::spawn(move || match worker.wait() {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use tempfile::TempDir;
 
-use crate::{PATIENCE, Server, as_server_user, free_port, own, spawn_until_exit};
+use crate::{PATIENCE, Proxy, Server, as_server_user, free_port, own, spawn_until_exit};
 
 /// A running pgbouncer, in transaction mode.
 #[derive(Debug)]
@@ -25,6 +25,20 @@ impl Pooler {
     /// If none is installed, or it does not come up.
     #[must_use]
     pub fn to(server: &Server) -> Self {
+        Pooler::to_port(server.port())
+    }
+
+    /// Starts one whose server is behind a network that fails when it is told to.
+    ///
+    /// # Panics
+    ///
+    /// As [`to`](Pooler::to).
+    #[must_use]
+    pub fn between(proxy: &Proxy) -> Self {
+        Pooler::to_port(proxy.port())
+    }
+
+    fn to_port(server: u16) -> Self {
         let directory = tempfile::tempdir().expect("there is room for a pooler");
         let port = free_port();
         let settings = directory.path().join("pgbouncer.ini");
@@ -39,9 +53,10 @@ impl Pooler {
              pool_mode = transaction
              default_pool_size = 2
              max_client_conn = 200
+             server_login_retry = 0
              logfile = {}
              ",
-            server.port(),
+            server,
             directory.path().join("log").display(),
         );
         // The file is one of lines without anything before them.

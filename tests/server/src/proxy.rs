@@ -17,6 +17,8 @@ pub enum Fault {
     Answered(&'static [u8], &'static [u8]),
     /// Others get there in their place, as many.
     Altered(&'static [u8], &'static [u8]),
+    /// They get there only after a while.
+    Late(&'static [u8], Duration),
 }
 
 /// Passes on what goes between its own port and another.
@@ -77,6 +79,12 @@ impl Proxy {
     #[must_use]
     pub fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Its own port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Has something happen, once.
@@ -190,14 +198,18 @@ impl Line {
         let Some(next) = *fault else {
             return true;
         };
-        let (Fault::Before(awaited) | Fault::Answered(awaited, _) | Fault::Altered(awaited, _)) =
-            next;
+        let (Fault::Before(awaited)
+        | Fault::Answered(awaited, _)
+        | Fault::Altered(awaited, _)
+        | Fault::Late(awaited, _)) = next;
         let Some(place) = place_of(awaited, bytes) else {
             return true;
         };
         *fault = None;
+        drop(fault);
         match next {
             Fault::Before(_) => return false,
+            Fault::Late(_, time) => thread::sleep(time),
             Fault::Answered(_, answer) => *lock(cut_at) = Some(answer),
             Fault::Altered(_, others) => {
                 bytes[place..place + others.len()].copy_from_slice(others);

@@ -175,7 +175,7 @@ impl Sender<'_> {
                 op.apply(slot)
                     .map_err(|why| Broken::new(format!("the model refuses: {why}")))?;
             }
-            self.send(&batch)?;
+            self.send(&batch, &slots)?;
             for (op, slot) in batch.iter().zip(batch.iter().map(|op| {
                 expected
                     .iter()
@@ -213,8 +213,9 @@ impl Sender<'_> {
     }
 
     /// Sends until it is known to be kept.
-    fn send(&self, batch: &[Op]) -> Result<(), Broken> {
+    fn send(&self, batch: &[Op], before: &[Option<Arc<Process>>]) -> Result<(), Broken> {
         let began = Instant::now();
+        let mut may_be_kept = false;
         loop {
             match self.store.write(batch) {
                 Ok(verdicts) => {
@@ -227,8 +228,24 @@ impl Sender<'_> {
                     }
                     return Ok(());
                 }
-                Err(error)
-                    if error.is_retryable() || error.kind() == StoreErrorKind::OutcomeUnknown => {}
+                Err(error) if error.kind() == StoreErrorKind::OutcomeUnknown => may_be_kept = true,
+                Err(error) if error.is_retryable() && may_be_kept => {}
+                Err(error) if error.is_retryable() => {
+                    // It says that nothing was kept.
+                    for op in batch {
+                        let was = before
+                            .iter()
+                            .flatten()
+                            .find(|process| process.request_id() == op.id);
+                        let stored = self.read(op)?;
+                        ensure(stored.as_ref() == was, || {
+                            format!(
+                                "{error} ({error:?}), and {:?} came to {stored:?}",
+                                op.change
+                            )
+                        })?;
+                    }
+                }
                 Err(error) => return Err(error.into()),
             }
             ensure(began.elapsed() < Duration::from_secs(30), || {

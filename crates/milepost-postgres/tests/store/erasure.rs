@@ -3,7 +3,7 @@
 use milepost_core::{NewProcess, Query, StatusStore as _, Tracker, Wipe, WipeLevel};
 use milepost_server::{Server, stands_below};
 
-use super::{on, open, pipeline};
+use super::{comes_true, on, open, pipeline, while_another};
 
 const MARK: &str = "a-mark-that-nobody-else-has";
 
@@ -78,31 +78,42 @@ fn a_wipe_clears_the_dead_rows_away() {
 }
 
 #[test]
-fn wipes_at_once_share_one_vacuum() {
+fn wipes_at_once_share_a_vacuum_and_none_takes_one_that_began_before_it() {
+    let server = Server::shared();
     let config = milepost_postgres::PostgresConfig {
         wipe_budget: std::time::Duration::from_millis(50),
-        ..super::config()
+        ..on(server)
     };
     let schema = config.schema.clone();
     let store = open(config);
-    let server = Server::shared();
-    std::thread::scope(|scope| {
-        // Whoever looks at the catalogue's row of the table has the vacuum wait.
-        scope.spawn(|| {
-            server.psql(&format!(
-                "BEGIN; LOCK pg_class IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(1); COMMIT -- {schema}"
-            ))
+    let vacuums = || {
+        let counted = server.psql(&format!(
+            "SELECT vacuum_count FROM pg_stat_user_tables WHERE schemaname = '{schema}' AND relname = 'process'"
+        ));
+        counted.parse::<u32>().expect("a number")
+    };
+    let before = vacuums();
+    // Who holds this has a vacuum wait, and nobody else.
+    let lock = format!("LOCK {schema}.process IN SHARE UPDATE EXCLUSIVE MODE");
+    while_another(server, &lock, 1, || {
+        std::thread::scope(|scope| {
+            let wipes = [(); 8].map(|()| scope.spawn(|| store.wipe(WipeLevel::Files)));
+            for wipe in wipes {
+                let wipe = wipe.join().expect("no panic").expect("a wipe");
+                assert!(matches!(wipe, Wipe::Pending { .. }), "{wipe:?}");
+            }
         });
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        for _ in 0..3 {
-            let wipe = store.wipe(WipeLevel::Files).expect("a wipe");
-            assert!(matches!(wipe, Wipe::Pending { .. }), "{wipe:?}");
-        }
     });
-    for _ in 0..100 {
-        if matches!(store.wipe(WipeLevel::Files), Ok(Wipe::Limited { .. })) {
-            return;
-        }
-    }
-    panic!("it is never done");
+    // Once that one is at its end, another begins for who asks now.
+    let done = (0..200).any(|_| matches!(store.wipe(WipeLevel::Files), Ok(Wipe::Limited { .. })));
+    assert!(done, "it is never done");
+    let counted = format!(
+        "SELECT vacuum_count - {before} = 2 FROM pg_stat_user_tables
+         WHERE schemaname = '{schema}' AND relname = 'process'"
+    );
+    assert!(
+        comes_true(server, &counted),
+        "{} vacuums",
+        vacuums() - before
+    );
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use milepost_core::{Query, StatusStore as _, StoreError, StoreErrorKind, Tracker};
 use milepost_postgres::PostgresConfig;
-use milepost_server::{Fault, Proxy, Server};
+use milepost_server::{Fault, Pooler, Proxy, Server};
 
 use super::{begin, creation, in_full, kind, on, open, send, start};
 
@@ -205,4 +205,42 @@ fn a_server_that_falls_silent_is_not_waited_for_without_end() {
     assert!(began.elapsed() < Duration::from_secs(5));
     proxy.mend();
     send(&*store, &[start(&tracker, &process)]);
+}
+
+/// A pooler that has lost its server says so by itself, as the server would say that a statement has failed, while the commit
+/// may have gone through.
+#[test]
+fn a_pooler_that_loses_its_server_leaves_the_outcome_unknown() {
+    let server = Server::start();
+    let proxy = Proxy::to(server.port());
+    let pooler = Pooler::between(&proxy);
+    let store = open(PostgresConfig::new(pooler.url()));
+    let tracker = Tracker::new(Arc::clone(&store));
+    let beside = open(PostgresConfig::new(server.url()));
+    for kept in [false, true] {
+        let op = creation(&tracker);
+        proxy.fail(if kept {
+            Fault::Answered(COMMIT, COMMIT)
+        } else {
+            Fault::Before(COMMIT)
+        });
+        let error = store.write(slice::from_ref(&op)).expect_err("it is cut");
+        assert!(unknown(&error), "{}", in_full(&error));
+        let stored = beside.read(op.id).expect("it is read");
+        assert_eq!(stored.is_some(), kept);
+        send(&*store, slice::from_ref(&op));
+        let stored = beside.read(op.id).expect("it is read");
+        assert_eq!(stored.expect("it is there").revision(), 1);
+    }
+}
+
+#[test]
+fn of_several_hosts_the_one_that_answers_is_taken() {
+    let server = Server::shared();
+    let url = format!(
+        "host=127.0.0.1,127.0.0.1 port=1,{} user=postgres dbname=postgres",
+        server.port()
+    );
+    let config = PostgresConfig { url, ..on(server) };
+    begin(&Tracker::new(open(config)));
 }

@@ -93,3 +93,32 @@ fn send(store: &dyn StatusStore, ops: &[Op]) {
 fn start(tracker: &Tracker, process: &ProcessHandle) -> Op {
     tracker.op(process.request_id(), Change::start(1))
 }
+
+/// Whether the server says so within some seconds.
+fn comes_true(server: &Server, question: &str) -> bool {
+    (0..200).any(|_| {
+        let is_true = server.psql(question) == "t";
+        if !is_true {
+            std::thread::sleep(std::time::Duration::from_millis(25));
+        }
+        is_true
+    })
+}
+
+/// Does something while somebody else is in a transaction in which they have done this; then they take it back, after so many
+/// seconds at the latest.
+fn while_another<T>(server: &Server, has_done: &str, seconds: u32, act: impl FnOnce() -> T) -> T {
+    let name = server.name();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            server.psql(&format!(
+                "SET application_name = '{name}'; BEGIN; {has_done}; SELECT pg_sleep({seconds}); ROLLBACK"
+            ))
+        });
+        let sleeps = format!(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = '{name}' AND wait_event = 'PgSleep')"
+        );
+        assert!(comes_true(server, &sleeps), "the other has not begun");
+        act()
+    })
+}

@@ -58,7 +58,7 @@ fn a_role_that_may_only_use_the_tables_is_enough() {
     server.psql(&format!(
         "CREATE ROLE {role} LOGIN;
          GRANT USAGE ON SCHEMA {schema} TO {role};
-         GRANT SELECT ON {schema}.migration TO {role};
+         GRANT SELECT ON {schema}.milepost_migration TO {role};
          GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.process TO {role};"
     ));
     let config = PostgresConfig {
@@ -101,7 +101,7 @@ fn tables_of_a_newer_version_are_refused_and_left_alone() {
     drop(open(config.clone()));
     let server = Server::shared();
     server.psql(&format!(
-        "INSERT INTO {}.migration VALUES (1000)",
+        "INSERT INTO {}.milepost_migration VALUES (1000)",
         config.schema
     ));
     let error = refused(config.clone());
@@ -111,8 +111,38 @@ fn tables_of_a_newer_version_are_refused_and_left_alone() {
         "{}",
         in_full(&error)
     );
-    let versions = server.psql(&format!("SELECT count(*) FROM {}.migration", config.schema));
+    let versions = server.psql(&format!(
+        "SELECT count(*) FROM {}.milepost_migration",
+        config.schema
+    ));
     assert_eq!(versions, "2");
+}
+
+#[test]
+fn tables_of_others_under_the_same_names_are_refused_and_left_alone() {
+    let server = Server::shared();
+    for tables in [
+        "CREATE TABLE {}.process (n integer)",
+        "CREATE TABLE {}.milepost_migration (version bigint); INSERT INTO {}.milepost_migration VALUES (1)",
+    ] {
+        let config = on(server);
+        let schema = &config.schema;
+        server.psql(&format!(
+            "CREATE SCHEMA {schema}; {}",
+            tables.replace("{}", schema)
+        ));
+        let error = refused(config.clone());
+        assert_eq!(
+            error.kind(),
+            StoreErrorKind::Incompatible,
+            "{}",
+            in_full(&error)
+        );
+        let left = server.psql(&format!(
+            "SELECT count(*) FROM pg_class WHERE relnamespace = '{schema}'::regnamespace"
+        ));
+        assert_eq!(left, "1", "{tables}");
+    }
 }
 
 #[test]
@@ -206,6 +236,8 @@ fn a_wrong_password_is_said_without_it() {
     assert!(!in_full(&error).contains(secret), "{}", in_full(&error));
     let store = open(PostgresConfig::new(url("another")));
     assert!(!format!("{store:?}").contains("another"), "{store:?}");
+    let log = std::fs::read_to_string(server.log()).expect("it has a log");
+    assert!(!log.contains(secret), "{log}");
 }
 
 #[test]

@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use milepost_core::{Change, Guard, NewProcess, Progress, StatusStore, Tracker};
+
+use milepost_postgres::PostgresConfig;
+use milepost_server::{Fault, Proxy, Server};
 
 use super::{begin, config, creation, open, pipeline};
 
@@ -83,46 +87,49 @@ fn large_batches_of_the_same_processes_all_get_done() {
 }
 
 /// What was decided on a state does not hold for another that came to the same version: erased, begun anew by the same op,
-/// and gone another way.
+/// and gone another way, while the first decision was on its way.
 #[test]
 fn an_erased_process_that_was_begun_anew_is_not_taken_for_the_old_one() {
+    let server = Server::shared();
+    let proxy = Proxy::to(server.port());
     let config = config();
-    let schema = config.schema.clone();
-    let (store, other) = (open(config.clone()), open(config));
+    let late = PostgresConfig {
+        url: proxy.url(),
+        ..config.clone()
+    };
+    let (store, other) = (open(late), open(config));
     let tracker = Tracker::new(Arc::clone(&store));
-    for round in 0..20 {
-        let creation = creation(&tracker);
-        let id = creation.id;
-        store
-            .write(std::slice::from_ref(&creation))
-            .expect("it begins");
-        let ops = |message| {
-            let progress = Progress::unbounded(1).message(message);
-            [
-                tracker.op(id, Change::start(1)),
-                tracker.op(id, Change::progress(1, progress)),
-            ]
-        };
-        store.write(&ops("the first life")).expect("it goes on");
-        let anew = [
-            [tracker.op(id, Change::erase()), creation].as_slice(),
-            &ops("the second life"),
+    let creation = creation(&tracker);
+    let id = creation.id;
+    store
+        .write(std::slice::from_ref(&creation))
+        .expect("it begins");
+    let ops = |message| {
+        let progress = Progress::unbounded(1).message(message);
+        [
+            tracker.op(id, Change::start(1)),
+            tracker.op(id, Change::progress(1, progress)),
         ]
-        .concat();
-        thread::scope(|scope| {
-            // While one store decides, the other puts another state of the same version in its place.
-            let decided = scope.spawn(|| store.write(&[tracker.op(id, Change::complete(1))]));
-            other.write(&anew).expect("it begins anew");
-            decided.join().expect("no panic").expect("it is written");
-        });
-        let now = tracker.get(id).expect("it is there");
-        let second = Progress::unbounded(1).message("the second life");
-        assert_eq!(
-            now.modules()[0].progress(),
-            Some(&second),
-            "round {round}, in {schema}"
-        );
-    }
+    };
+    store.write(&ops("the first life")).expect("it goes on");
+    let anew = [
+        [tracker.op(id, Change::erase()), creation].as_slice(),
+        &ops("the second life"),
+    ]
+    .concat();
+    proxy.fail(Fault::Late(b"BEGIN ISOLATION", Duration::from_secs(1)));
+    thread::scope(|scope| {
+        let decided = scope.spawn(|| store.write(&[tracker.op(id, Change::complete(1))]));
+        while !proxy.has_failed() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        other.write(&anew).expect("it begins anew");
+        decided.join().expect("no panic").expect("it is written");
+    });
+    let now = tracker.get(id).expect("it is there");
+    assert_eq!(now.revision(), 4);
+    let second = Progress::unbounded(1).message("the second life");
+    assert_eq!(now.modules()[0].progress(), Some(&second));
 }
 
 #[test]
