@@ -34,7 +34,7 @@ impl PostgresStore {
             let some = PURGED_AT_ONCE.min(limit - purged);
             let expired = self.first_expired(expired_by, some)?;
             let found = expired.len();
-            let gone = self.purge_some(expired, expired_by)?;
+            let gone = self.purge_some(&expired, expired_by)?;
             purged += gone;
             // What was found and is not gone was extended, or erased by others: there may be more behind it.
             if found < some && gone == found {
@@ -63,14 +63,14 @@ impl PostgresStore {
     }
 
     /// How many of these are gone now: whether they have expired is judged anew.
-    fn purge_some(&self, ids: Vec<Uuid>, by: DateTime<Utc>) -> Result<usize, StoreError> {
+    fn purge_some(&self, ids: &[Uuid], by: DateTime<Utc>) -> Result<usize, StoreError> {
         if ids.is_empty() {
             return Ok(0);
         }
         let deadline = self.deadline();
         loop {
             let expired = vec![
-                parameter(ids.clone(), Type::UUID_ARRAY),
+                parameter(ids.to_vec(), Type::UUID_ARRAY),
                 parameter(micros(by), Type::INT8),
             ];
             let time_left = self.time_left(deadline);
@@ -104,9 +104,9 @@ impl PostgresStore {
         let until = Instant::now() + self.config().wipe_budget;
         let mut vacuums = self.vacuums.lock();
         // One that has begun already may have passed by what was erased since.
-        let wanted = vacuums.begun + 1;
+        let own = vacuums.begun + 1;
         loop {
-            if vacuums.ended >= wanted {
+            if vacuums.ended >= own {
                 return vacuums.outcome.clone();
             }
             if vacuums.ended == vacuums.begun {

@@ -87,9 +87,9 @@ fn kind(error: &Error) -> StoreErrorKind {
         SqlState::UNDEFINED_TABLE
         | SqlState::UNDEFINED_COLUMN
         | SqlState::INVALID_SCHEMA_NAME
-        | SqlState::DATATYPE_MISMATCH => StoreErrorKind::Incompatible,
+        | SqlState::DATATYPE_MISMATCH
+        | SqlState::DUPLICATE_TABLE => StoreErrorKind::Incompatible,
         SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED => StoreErrorKind::Corrupt,
-        SqlState::DUPLICATE_TABLE => StoreErrorKind::Incompatible,
         // The third is what a standby says to who would write.
         SqlState::INSUFFICIENT_PRIVILEGE
         | SqlState::READ_ONLY_SQL_TRANSACTION

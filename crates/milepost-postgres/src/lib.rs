@@ -36,6 +36,54 @@ use crate::erase::Vacuums;
 use crate::runtime::Home;
 
 /// Keeps processes on a PostgreSQL server, shared by any number of machines.
+///
+/// # Contract
+///
+/// That of [`StatusStore`]. `Ok` means that the server has it in its log, on its disk.
+///
+/// - Batches of all threads that wait at a time are written together, in one transaction: two round trips, whatever their
+///   number. What stores of other machines change meanwhile is noticed, and all of it decided anew.
+/// - A call waits at most [`busy_timeout`](PostgresConfig::busy_timeout) for a connection and for others, then it is `Busy`.
+///   The server has [`answer_timeout`](PostgresConfig::answer_timeout) more to answer; a batch for which it has not is
+///   `OutcomeUnknown`, any other call `Unavailable`. What is still on its way then is cancelled.
+/// - A call blocks its thread, also within an async runtime: async hosts use `milepost-tokio`.
+/// - Wipes are never more than [`Limited`](Wipe::Limited): a server keeps copies where none of its clients reaches.
+/// - A list or count of processes by name, tag or time of change reads their records through the network.
+/// - A batch takes as much memory as the records of its processes, twice: 256 KiB each at most, and some hundred bytes as a
+///   rule.
+/// - After `fork` a child gets `Unavailable` from a store that its parent opened. It may open one of its own.
+/// - Whether the tables are of this version is looked at when a store is opened. Before a newer milepost brings them up to
+///   date, end what runs an older one.
+///
+/// # Errors
+///
+/// | what happens | kind |
+/// |---|---|
+/// | the server cannot be reached, lets nobody in, starts, ends, or may only be read from | `Unavailable` |
+/// | the connection breaks while a batch is being written, or a pooler says that it has | `OutcomeUnknown` |
+/// | a deadlock, or a conflict of serializable transactions | none: it is tried again, until the deadline |
+/// | another milepost's tables, others' under the same names, or none where none are to be made | `Incompatible` |
+/// | a URL or a name of a schema that cannot be used | `Unsupported` |
+/// | the server's disk is full | `Full` |
+///
+/// # Examples
+///
+/// ```no_run
+/// use milepost_core::{NewProcess, Pipeline, Tracker};
+/// use milepost_postgres::{PostgresConfig, PostgresStore};
+///
+/// let tracker = Tracker::new(PostgresStore::connect("postgres://app@db.internal/status?sslmode=verify-full")?);
+/// let pipeline = Pipeline::new("invoice-ocr", ["ocr", "parser"])?;
+/// let id = tracker.begin(NewProcess::new(&pipeline))?.request_id();
+///
+/// // On another machine:
+/// let elsewhere = Tracker::new(PostgresStore::connect_with(PostgresConfig {
+///     connections: 8,
+///     ..PostgresConfig::new("host=db.internal dbname=status user=app sslmode=verify-full")
+/// })?);
+/// assert_eq!(elsewhere.get(id)?.pipeline(), "invoice-ocr");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct PostgresStore {
     config: PostgresConfig,
     home: Home,

@@ -46,14 +46,14 @@ impl Open {
     ) -> Result<Written<(Vec<Row>, Self)>, StoreError> {
         let statements = connections.statements();
         let open = Open::on(connections, time_left).await?;
-        let begin = sql::begin(time_left, connections.answer_timeout());
+        let opening = sql::begin(time_left, connections.answer_timeout());
         let ids = [parameter(ids, Type::UUID_ARRAY)];
         let ids = borrowed(&ids);
         let asked = async {
             let client = open.client();
             tokio::join!(
                 biased;
-                client.batch_execute(&begin),
+                client.batch_execute(&opening),
                 client.execute_typed(&statements.lock, &ids),
                 client.query_typed(&statements.read, &ids),
             )
@@ -92,7 +92,7 @@ pub(crate) async fn write(
     time_left: Duration,
     work: Vec<Work<'_>>,
 ) -> Result<Written<Vec<Vec<Row>>>, StoreError> {
-    let begin = match &open {
+    let opening = match &open {
         Some(_) => None,
         None => Some(sql::begin(time_left, connections.answer_timeout())),
     };
@@ -101,7 +101,7 @@ pub(crate) async fn write(
         None => Open::on(connections, time_left).await?,
     };
     let patience = patience(connections, time_left);
-    let sent = tokio::time::timeout(patience, send(open.client(), begin.as_deref(), &work)).await;
+    let sent = tokio::time::timeout(patience, send(open.client(), opening.as_deref(), &work)).await;
     let Ok((begun, worked, committed)) = sent else {
         // It may be waiting for somebody with the commit behind it: whoever reads now is to see what it comes to.
         if let Some(client) = open.client.take() {

@@ -128,7 +128,7 @@ impl PostgresStore {
         ids: &[Uuid],
         lock: bool,
         time_left: Duration,
-    ) -> Result<Option<(Vec<Row>, Option<Open>)>, StoreError> {
+    ) -> Result<Option<Loaded>, StoreError> {
         let connections = self.connections().clone();
         let ids = ids.to_vec();
         self.home().wait(async move {
@@ -146,6 +146,9 @@ impl PostgresStore {
         })
     }
 }
+
+/// What is stored, and the transaction that holds it, if one does.
+type Loaded = (Vec<Row>, Option<Open>);
 
 fn may_concern_one(error: &StoreError) -> bool {
     error.kind() == StoreErrorKind::Busy || error.kind().may_concern_one()
@@ -221,7 +224,7 @@ impl Group {
                 (None, None) => {}
                 (None, Some(now)) => with_room(&mut changes.begun, |some| some.bytes).push(&now),
                 (Some(was), None) => {
-                    with_room(&mut changes.erased, |some| some.bytes).push(id, was)
+                    with_room(&mut changes.erased, |some| some.bytes).push(id, was);
                 }
                 // What was not touched is the very same.
                 (Some(was), Some(now)) if Arc::ptr_eq(&was.process, &now) => {}

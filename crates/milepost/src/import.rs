@@ -34,7 +34,7 @@ const LINE_BYTES: usize = 16 * limits::RECORD_BYTES;
 pub trait Import {
     /// Makes each process exist that stands in a line, as it stands there: with its version, its history and its claim.
     ///
-    /// Nothing is overwritten, see [`Change::import`], which says too what to see to where processes had gone on, had
+    /// Nothing is overwritten, see [`Change::import`](milepost_core::Change::import), which says too what to see to where processes had gone on, had
     /// expired or were erased since they were exported. What is there already counts as present, so that an import that was
     /// broken off is taken up by importing the same lines again; of two states of one process the first one counts, so
     /// import the newest export first.

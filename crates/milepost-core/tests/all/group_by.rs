@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use milepost_core::{Batch, GroupCommit, NewProcess, Op, StoreError, StoreErrorKind, Verdict};
+use milepost_core::{
+    Batch, GroupCommit, NewProcess, Op, Process, StoreError, StoreErrorKind, Verdict,
+};
 use uuid::Uuid;
 
 use crate::common::{chain, creation, noon};
@@ -23,7 +25,12 @@ fn batch(n: usize) -> Vec<Op> {
 }
 
 fn answer(batch: &Batch<'_>) -> Answer {
-    Ok(batch.ops.iter().map(|op| op.apply(&mut None)).collect())
+    let slot = || None::<Arc<Process>>;
+    batch
+        .ops
+        .iter()
+        .map(|op| Ok(op.apply(&mut slot())))
+        .collect()
 }
 
 fn is_of(answer: &Answer, n: usize) -> bool {

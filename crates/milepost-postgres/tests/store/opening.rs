@@ -145,6 +145,43 @@ fn tables_of_others_under_the_same_names_are_refused_and_left_alone() {
     }
 }
 
+/// As the crate's README shows it.
+#[test]
+fn tables_that_their_owner_has_partitioned_are_as_good() {
+    let server = Server::shared();
+    let config = on(server);
+    drop(open(config.clone()));
+    let readme = include_str!("../../README.md");
+    let sql = readme
+        .split_once("-- Partitions on one server")
+        .expect("it is shown")
+        .1;
+    let sql = sql.split_once('\n').expect("a line").1;
+    let sql = sql.split_once("```").expect("it ends").0;
+    server.psql(&sql.replace("milepost.", &format!("{}.", config.schema)));
+    let tracker = Tracker::new(open(config));
+    let ids = (0..20)
+        .map(|_| begin(&tracker).request_id())
+        .collect::<Vec<_>>();
+    let page = tracker
+        .list(&milepost_core::Query::new().limit(15))
+        .expect("a list");
+    assert_eq!(page.items.len(), 15);
+    for id in &ids {
+        tracker
+            .cancel(*id, "no longer wanted")
+            .expect("it is cancelled");
+        tracker.erase(*id).expect("it is erased");
+    }
+    assert_eq!(
+        tracker
+            .count(&milepost_core::Query::new())
+            .expect("a count")
+            .total(),
+        0
+    );
+}
+
 #[test]
 fn a_schema_is_named_by_what_needs_no_quoting() {
     for name in ["", "1st", "a-b", "a\"b", "a'b", "naïve", &"x".repeat(64)] {
