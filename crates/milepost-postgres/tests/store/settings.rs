@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use milepost_core::{Query, StatusStore as _, StoreErrorKind, Tracker};
+use milepost_core::{Clock as _, Query, StatusStore as _, StoreErrorKind, SystemClock, Tracker};
 use milepost_postgres::PostgresConfig;
 use milepost_server::Server;
 
@@ -86,7 +86,7 @@ fn commits_are_waited_for_where_the_session_would_not() {
     let expiry = milepost_core::Update::new().expires_in(hour);
     tracker.update(id, expiry).expect("it expires");
     assert_eq!(flushed(), "t", "an update");
-    let later = chrono::Utc::now() + 2 * hour;
+    let later = SystemClock.now() + 2 * hour;
     assert_eq!(store.purge(later, 10).expect("a purge"), 1);
     assert_eq!(flushed(), "t", "a purge");
     // The question can be answered otherwise.
@@ -147,12 +147,12 @@ fn who_waits_for_a_row_until_the_deadline_is_busy_and_has_changed_nothing() {
         );
         while_another(server, &hold, 4, || {
             std::thread::scope(|scope| {
-                let held = scope.spawn(|| process.module(1).expect("a module").start());
+                let waits = scope.spawn(|| process.module(1).expect("a module").start());
                 std::thread::sleep(Duration::from_millis(50));
                 // Nor is anybody else kept from theirs for longer than it takes to tell who is to wait.
                 let free = other.module(1).expect("a module").start();
                 free.expect("nobody holds it");
-                let error = held
+                let error = waits
                     .join()
                     .expect("no panic")
                     .expect_err("somebody holds it");
