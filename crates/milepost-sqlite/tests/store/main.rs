@@ -18,6 +18,8 @@ mod lists;
 mod making;
 #[cfg(unix)]
 mod opening;
+mod pages;
+mod purge;
 mod sharing;
 mod upgrade;
 mod verify;
