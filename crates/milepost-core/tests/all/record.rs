@@ -204,6 +204,31 @@ fn a_newer_version_is_incompatible_and_an_unknown_old_one_is_damaged() {
     assert_eq!(StoreError::from(refused).kind(), StoreErrorKind::Corrupt);
 }
 
+/// Stores keep bodies without the rest of a record, and read versions of them without the rest.
+#[test]
+fn a_body_of_another_version_is_refused_like_a_record() {
+    let slot = eventful();
+    let process = slot.process();
+    let (id, indexed) = (process.request_id(), Indexed::from(process));
+    let mut body = Vec::new();
+    process.to_body(&mut body);
+    let refused = |body: &[u8]| {
+        let refused = Process::from_body(id, &indexed, body).unwrap_err();
+        assert_eq!(Process::version_of_body(id, body), Err(refused.clone()));
+        refused
+    };
+    for version in [RECORD_VERSION + 1, 255] {
+        body[0] = version;
+        assert_eq!(refused(&body), RecordError::Incompatible { version });
+    }
+    for version in 0..RECORD_VERSION {
+        body[0] = version;
+        assert!(matches!(refused(&body), RecordError::Corrupt { .. }));
+    }
+    let empty = refused(&[]);
+    assert!(empty.to_string().contains("it is empty"), "{empty}");
+}
+
 #[test]
 fn a_record_cut_at_any_length_or_followed_by_anything_is_refused() {
     let record = encode(claimed().process());

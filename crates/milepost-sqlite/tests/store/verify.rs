@@ -193,6 +193,34 @@ fn more_traces_than_are_told_are_said_to_be_more() {
     fs::write(place.path(), TEXT.repeat(1_001)).expect("it is written");
     let traces = verify(&place.path(), &marks());
     assert_eq!((traces.found.len(), traces.is_complete), (1_000, false));
+    let told = traces.to_string();
+    assert_eq!(told.lines().next(), Some("1000 traces or more in 1 file"));
+    assert_eq!(told.lines().count(), 1_001);
+}
+
+/// What `cargo run --example verify` prints.
+#[test]
+fn a_trace_is_told_in_a_line() {
+    let place = Place::new();
+    let file = place.path();
+    fs::write(&file, planted(TEXT.as_bytes(), 777, 10_000)).expect("it is written");
+    let traces = verify(&file, &marks());
+    let [trace] = &traces.found[..] else {
+        panic!("not one: {traces}");
+    };
+    let file = file.canonicalize().expect("it is there");
+    let line = format!(
+        "{}: mark 1 as {}, {} bytes from byte 777, in {}",
+        file.display(),
+        trace.encoding,
+        TEXT.len(),
+        trace.part,
+    );
+    assert_eq!(trace.to_string(), line);
+    assert_eq!(traces.to_string(), format!("1 trace in 1 file\n{line}"));
+    let mut part = trace.clone();
+    part.is_whole = false;
+    assert!(part.to_string().contains(": a part of mark 1 as "), "{part}");
 }
 
 /// A real file, with as many bytes planted in the gap of a page as a split would leave there.
