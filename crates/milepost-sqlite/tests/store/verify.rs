@@ -220,7 +220,10 @@ fn a_trace_is_told_in_a_line() {
     assert_eq!(traces.to_string(), format!("1 trace in 1 file\n{line}"));
     let mut part = trace.clone();
     part.is_whole = false;
-    assert!(part.to_string().contains(": a part of mark 1 as "), "{part}");
+    assert!(
+        part.to_string().contains(": a part of mark 1 as "),
+        "{part}"
+    );
 }
 
 /// A real file, with as many bytes planted in the gap of a page as a split would leave there.
