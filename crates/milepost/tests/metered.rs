@@ -3,6 +3,7 @@
 #![expect(clippy::float_cmp, reason = "what is compared is told as it was given")]
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -201,6 +202,12 @@ fn a_wipe_is_pending_from_an_erasure_until_it_comes_to_its_end() {
 struct Hooked {
     store: MemoryStore,
     while_wiping: Arc<Hook>,
+}
+
+impl fmt::Debug for Hooked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hooked").finish_non_exhaustive()
+    }
 }
 
 type Hook = Mutex<Option<Box<dyn FnOnce() + Send>>>;

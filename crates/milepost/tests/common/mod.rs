@@ -70,14 +70,14 @@ pub(crate) fn work(store: impl StatusStore, chain: &str) -> Result<Vec<RequestId
     )?;
     tracker.count(&Query::new())?;
     tracker.get_many(&[ongoing.request_id(), failed.request_id()])?;
+    tracker
+        .wait(ongoing.request_id(), Duration::from_millis(1))
+        .expect_err("nobody works on it");
     let update = Update::new().file_name(&marked("renamed"));
     tracker.update(ongoing.request_id(), update)?;
     tracker.request_cancel(ongoing.request_id(), &marked("asked"))?;
     tracker.reap(ReapPolicy::retry(3))?;
     tracker.tend()?;
-    tracker
-        .wait(ongoing.request_id(), Duration::from_millis(1))
-        .expect_err("nobody works on it");
     tracker.purge()?;
     tracker.erase(failed.request_id())?;
     Ok([complete, failed, ongoing]
