@@ -108,7 +108,8 @@ impl AsyncLease {
         self.call(Lease::release).await
     }
 
-    /// Cancels the process: how a worker agrees when [`cancel_requested`](AsyncLease::cancel_requested) tells it to.
+    /// Cancels the process: how a worker agrees when [`cancel_requested`](AsyncLease::cancel_requested) tells it to. Dropped,
+    /// it may still be cancelled.
     pub async fn cancel(&self, reason: &str) -> Result<Applied, TrackError> {
         self.process.cancel(reason).await
     }
