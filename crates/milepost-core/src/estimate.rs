@@ -21,8 +21,8 @@ use crate::work::Progress;
 pub struct Estimate {
     /// The part of the whole that is done, from 0 to 1; 1 once the process is complete, and only then.
     ///
-    /// Each module counts by what it took others: by the median duration in the newest 100 processes by that name that were
-    /// complete when this one began, those of the same chain. Where they are fewer than five, all modules count alike.
+    /// Each module counts by what it took others: by the median duration in the processes of the same chain that were
+    /// complete when this one began, the newest 100 of them. Where those are fewer than five, all modules count alike.
     /// A running module counts by its progress; where its total is unknown, by the time it has run beside the median
     /// of those that ran longer.
     pub fraction: f64,
@@ -30,8 +30,7 @@ pub struct Estimate {
     pub left: Option<TimeLeft>,
 }
 
-/// How long a process may still take, had it gone on from here like those of the newest 100 complete processes of its
-/// pipeline that have the same chain.
+/// How long a process may still take, had it gone on from here like the newest complete processes of its chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TimeLeft {
@@ -110,9 +109,7 @@ impl Tracker {
             });
         }
         let now = self.clock().now();
-        let began = process.created_at();
-        // What had settled by then had begun by then: so the page begins where it can.
-        let before = self.samples(process, |all| all.created(..=began).settled(..=began))?;
+        let before = self.samples(process, |query| query.settled(..=process.created_at()))?;
         let left = if process.is_settled() {
             None
         } else {

@@ -40,8 +40,7 @@ pub(crate) struct Watchers {
 
 #[derive(Debug, Default)]
 struct Hall {
-    /// The poller goes through them while others come and go: what it has is not changed then.
-    parties: HashMap<RequestId, Arc<Party>>,
+    parties: HashMap<RequestId, Party>,
     stopping: bool,
 }
 
@@ -50,20 +49,6 @@ struct Hall {
 struct Party {
     seats: Vec<Arc<Seat>>,
     ears: Vec<Arc<Ear>>,
-}
-
-type Round = Vec<(RequestId, Arc<Party>)>;
-
-impl Hall {
-    fn party(&mut self, id: RequestId) -> &mut Party {
-        Arc::make_mut(self.parties.entry(id).or_default())
-    }
-
-    fn take_away(&mut self, id: RequestId) {
-        if self.parties.get(&id).is_some_and(|party| party.is_empty()) {
-            self.parties.remove(&id);
-        }
-    }
 }
 
 impl Party {
@@ -102,7 +87,12 @@ impl Watchers {
     /// Takes a seat; the caller reads after this.
     pub(crate) fn sit(&self, id: RequestId) -> Arc<Seat> {
         let seat = Arc::<Seat>::default();
-        lock(&self.hall).party(id).seats.push(Arc::clone(&seat));
+        lock(&self.hall)
+            .parties
+            .entry(id)
+            .or_default()
+            .seats
+            .push(Arc::clone(&seat));
         self.taken.fetch_add(1, Ordering::SeqCst);
         self.changed.notify_all();
         seat
@@ -111,13 +101,17 @@ impl Watchers {
     /// Gives a seat back; again, it does nothing.
     pub(crate) fn leave(&self, id: RequestId, seat: &Arc<Seat>) {
         let mut hall = lock(&self.hall);
-        let is_this = |other: &Arc<Seat>| Arc::ptr_eq(other, seat);
-        let party = hall.parties.get(&id);
-        let Some(place) = party.and_then(|party| party.seats.iter().position(is_this)) else {
+        let Some(party) = hall.parties.get_mut(&id) else {
             return;
         };
-        hall.party(id).seats.swap_remove(place);
-        hall.take_away(id);
+        let is_this = |other: &Arc<Seat>| Arc::ptr_eq(other, seat);
+        let Some(place) = party.seats.iter().position(is_this) else {
+            return;
+        };
+        party.seats.swap_remove(place);
+        if party.is_empty() {
+            hall.parties.remove(&id);
+        }
         drop(hall);
         self.taken.fetch_sub(1, Ordering::SeqCst);
     }
@@ -125,7 +119,8 @@ impl Watchers {
     /// Lets a lease hear what is wished of its process, until it stops listening.
     pub(crate) fn listen(&self, id: RequestId, ear: &Arc<Ear>) {
         let mut hall = lock(&self.hall);
-        hall.party(id).ears.push(Arc::clone(ear));
+        let party = hall.parties.entry(id).or_default();
+        party.ears.push(Arc::clone(ear));
         drop(hall);
         self.listening.fetch_add(1, Ordering::SeqCst);
         self.changed.notify_all();
@@ -133,8 +128,12 @@ impl Watchers {
 
     pub(crate) fn stop_listening(&self, id: RequestId, ear: &Arc<Ear>) {
         let mut hall = lock(&self.hall);
-        hall.party(id).ears.retain(|other| !Arc::ptr_eq(other, ear));
-        hall.take_away(id);
+        if let Some(party) = hall.parties.get_mut(&id) {
+            party.ears.retain(|other| !Arc::ptr_eq(other, ear));
+            if party.is_empty() {
+                hall.parties.remove(&id);
+            }
+        }
         drop(hall);
         self.listening.fetch_sub(1, Ordering::SeqCst);
     }
@@ -153,7 +152,7 @@ impl Watchers {
 
     /// Waits until somebody sits and the interval, and at least `rest`, has gone by; none once the tracker
     /// is going.
-    fn next_round(&self, rest: Duration) -> Option<Round> {
+    fn next_round(&self, rest: Duration) -> Option<Vec<(RequestId, Party)>> {
         let began = Instant::now();
         let mut hall = lock(&self.hall);
         loop {
@@ -162,7 +161,7 @@ impl Watchers {
             }
             // The interval as it now is: it may be set while this waits.
             let left = self.interval().max(rest).saturating_sub(began.elapsed());
-            hall = if !hall.parties.values().any(|party| party.is_asking()) {
+            hall = if !hall.parties.values().any(Party::is_asking) {
                 self.changed
                     .wait(hall)
                     .unwrap_or_else(PoisonError::into_inner)
@@ -171,7 +170,7 @@ impl Watchers {
                     hall.parties
                         .iter()
                         .filter(|(_, party)| party.is_asking())
-                        .map(|(id, party)| (*id, Arc::clone(party)))
+                        .map(|(id, party)| (*id, party.clone()))
                         .collect(),
                 );
             } else {
@@ -213,7 +212,7 @@ impl Shared {
         }
     }
 
-    fn poll_some(&self, round: &[(RequestId, Arc<Party>)]) {
+    fn poll_some(&self, round: &[(RequestId, Party)]) {
         let ids = round.iter().map(|(id, _)| *id).collect::<Vec<_>>();
         let versions = self.store.versions(&ids);
         match versions.and_then(|versions| one_each(ids.len(), versions)) {
@@ -329,7 +328,7 @@ fn passed_ending(process: Arc<Process>, ops: &[Op], verdicts: &[Verdict]) -> Opt
     ending
 }
 
-fn tell_trouble(round: &[(RequestId, Arc<Party>)], error: &StoreError) {
+fn tell_trouble(round: &[(RequestId, Party)], error: &StoreError) {
     for seat in round.iter().flat_map(|(_, party)| &party.seats) {
         seat.ring(|news| news.trouble = Some(error.clone()));
     }

@@ -7,36 +7,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use milepost_core::{StoreError, StoreErrorKind, TrackError};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 /// How many calls block at a time; others wait, in the order in which they came. More than a store has connections, so
 /// that writes among them go in groups, and few enough for their stacks.
 const THREADS: usize = 32;
 
-/// How many of them may be busy with what may take long: short calls go on beside it.
-const LONG: usize = THREADS / 4;
-
-/// How many calls have a place in the queue, given up or not. The tasks of those beyond wait themselves, and take what they
-/// would ask along when they go.
-const ROOM: usize = 1_024;
-
 /// Has calls made by threads of the runtime's pool: as many as there is work for, up to [`THREADS`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Desk {
     queue: Arc<Mutex<Queue>>,
-    room: Arc<Semaphore>,
-    long: Arc<Semaphore>,
-}
-
-impl Default for Desk {
-    fn default() -> Self {
-        Desk {
-            queue: Arc::default(),
-            room: Arc::new(Semaphore::new(ROOM)),
-            long: Arc::new(Semaphore::new(LONG)),
-        }
-    }
 }
 
 #[derive(Default)]
@@ -63,11 +44,8 @@ impl Desk {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, TrackError> {
-        let place = Arc::clone(&self.room).acquire_owned().await;
-        let place = place.expect("it is never closed");
         let (answer, answered) = oneshot::channel();
         self.put(Box::new(move || {
-            drop(place);
             if !answer.is_closed() {
                 // Whoever asked has gone away, or has it: what is left of it goes here, where that may block.
                 let _ = answer.send(catch_unwind(AssertUnwindSafe(work)));
@@ -78,21 +56,6 @@ impl Desk {
             StoreError::new(StoreErrorKind::Unavailable, why)
         })?;
         Ok(done.unwrap_or_else(|panic| resume_unwind(panic)))
-    }
-
-    /// The same of work that may take long.
-    pub(crate) async fn run_long<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, TrackError> {
-        let turn = Arc::clone(&self.long).acquire_owned().await;
-        let turn = turn.expect("it is never closed");
-        let with_turn = move || {
-            let done = work();
-            drop(turn);
-            done
-        };
-        self.run(with_turn).await
     }
 
     fn put(&self, call: Call) {
@@ -155,49 +118,5 @@ impl fmt::Debug for Queue {
             .field("waiting", waiting)
             .field("threads", &self.threads)
             .finish()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::future::{Future, poll_fn};
-    use std::pin::pin;
-    use std::sync::mpsc;
-    use std::task::Poll;
-
-    use super::*;
-
-    /// What is asked and given up before it has a thread is not kept beyond the room that there is.
-    #[tokio::test]
-    async fn calls_that_were_given_up_take_no_more_than_their_room() {
-        let desk = Desk::default();
-        let (go_on, wait) = mpsc::channel::<()>();
-        let wait = Arc::new(Mutex::new(wait));
-        let busy = (0..THREADS).map(|_| {
-            let (desk, wait) = (desk.clone(), Arc::clone(&wait));
-            tokio::spawn(async move {
-                let hold = move || drop(wait.lock().map(|wait| wait.recv()));
-                desk.run(hold).await
-            })
-        });
-        let busy = busy.collect::<Vec<_>>();
-        let kept = Arc::new(());
-        for _ in 0..5 * ROOM {
-            let asked = Arc::clone(&kept);
-            let mut call = pin!(desk.run(move || drop(asked)));
-            // Asked, and given up.
-            poll_fn(|context| Poll::Ready(call.as_mut().poll(context).is_pending())).await;
-        }
-        assert!(
-            Arc::strong_count(&kept) <= 1 + ROOM,
-            "{}",
-            Arc::strong_count(&kept)
-        );
-        drop(go_on);
-        for call in busy {
-            call.await.expect("no panic").expect("the runtime goes on");
-        }
-        desk.run(|| ()).await.expect("the runtime goes on");
-        assert_eq!(Arc::strong_count(&kept), 1);
     }
 }

@@ -108,8 +108,7 @@ impl AsyncLease {
         self.call(Lease::release).await
     }
 
-    /// Cancels the process: how a worker agrees when [`cancel_requested`](AsyncLease::cancel_requested) tells it to. Dropped,
-    /// it may still be cancelled.
+    /// Cancels the process: how a worker agrees when [`cancel_requested`](AsyncLease::cancel_requested) tells it to.
     pub async fn cancel(&self, reason: &str) -> Result<Applied, TrackError> {
         self.process.cancel(reason).await
     }

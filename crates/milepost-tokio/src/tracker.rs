@@ -20,8 +20,8 @@ use crate::writer::Writer;
 /// Tracks processes for async hosts: a [`Tracker`] of which the calls are futures.
 ///
 /// Cheap to clone; clones are one tracker. Every call means what the call of that name means on [`Tracker`], and must be
-/// made on a tokio runtime, of either flavour, that has time enabled. The runtime's own threads never wait for the store
-/// before its [end](AsyncTracker#the-end): what blocks is done by other threads.
+/// made on a tokio runtime, of either flavour. The runtime's own threads never wait for the store: what blocks is done
+/// by other threads.
 ///
 /// # Writes
 ///
@@ -39,10 +39,7 @@ use crate::writer::Writer;
 /// | a read | none |
 /// | `begin`, `apply`, and what handles send | all of one op or batch or none, perhaps a moment later |
 /// | `claim` | the same; a lease that nobody got runs out |
-/// | others that change something | none before it has a thread; then all that it would have done |
-///
-/// There are up to 32 such threads, 8 of them for what may take long: erasing, wiping, purging, reaping, tending and
-/// `update_file`.
+/// | others that change something | none before it has a thread, of which there are 32; then all that it would have done |
 ///
 /// Handles guard their ops, so that a call that was broken off may be made again.
 ///
@@ -53,12 +50,7 @@ use crate::writer::Writer;
 /// # The end
 ///
 /// The last clone that goes, handles and watches included, writes what was sent and closes the store, and that blocks:
-/// [`close`](AsyncTracker::close) does it where it may. A call that goes on although its future was dropped holds the store
-/// open until it is done.
-///
-/// # After a fork
-///
-/// A child gets `Unavailable` from writes, and must not ask anything else: no runtime lives on there.
+/// [`close`](AsyncTracker::close) does it where it may.
 ///
 /// # Examples
 ///
@@ -122,8 +114,7 @@ impl AsyncTracker {
     }
 
     /// The tracker whose calls these are: for threads of the host's own, and to set what holds for all clones, such as
-    /// [`poll_interval`](Tracker::poll_interval) and [`retention`](Tracker::retention). Its calls block: what there is only
-    /// there, exports for instance, goes into [`spawn_blocking`].
+    /// [`poll_interval`](Tracker::poll_interval) and [`retention`](Tracker::retention). Its calls block.
     #[must_use]
     pub fn tracker(&self) -> &Tracker {
         &self.inner.tracker
@@ -131,8 +122,7 @@ impl AsyncTracker {
 
     /// Lets this clone go; if it is the last, writes what was sent and closes the store, without blocking the runtime.
     ///
-    /// Handles, leases and watches hold clones, and so do calls that go on although their futures were dropped: it does not
-    /// wait for them. Not cancel-safe only in that nobody is told when it is done.
+    /// Handles, leases and watches hold clones. Not cancel-safe only in that nobody is told when it is done.
     pub async fn close(self) {
         // A runtime that is ending drops it all the same.
         let _ = spawn_blocking(move || drop(self)).await;
@@ -254,52 +244,52 @@ impl AsyncTracker {
 
     /// Replaces what is known of a file, or the expiry, in every process of it. Dropped, it goes on to its end.
     pub async fn update_file(&self, file: FileId, update: Update) -> Result<Updated, TrackError> {
-        self.run_long(move |tracker| tracker.update_file(file, update))
+        self.run(move |tracker| tracker.update_file(file, update))
             .await
     }
 
     /// Erases a process, and wipes for a short while. Dropped, it goes on to its end.
     pub async fn erase(&self, id: RequestId) -> Result<Erased, TrackError> {
-        self.run_long(move |tracker| tracker.erase(id)).await
+        self.run(move |tracker| tracker.erase(id)).await
     }
 
     /// Erases every process of a file, and wipes. Dropped, it goes on to its end.
     pub async fn erase_file(&self, file: FileId) -> Result<Erased, TrackError> {
-        self.run_long(move |tracker| tracker.erase_file(file)).await
+        self.run(move |tracker| tracker.erase_file(file)).await
     }
 
     /// Erases every process that a query asks for, and wipes. Dropped, it goes on to its end.
     pub async fn erase_matching(&self, query: &Query) -> Result<Erased, TrackError> {
         let query = query.clone();
-        self.run_long(move |tracker| tracker.erase_matching(&query))
+        self.run(move |tracker| tracker.erase_matching(&query))
             .await
     }
 
     /// Erases all that has expired. Dropped, it goes on to its end.
     pub async fn purge(&self) -> Result<usize, TrackError> {
-        self.run_long(Tracker::purge).await
+        self.run(Tracker::purge).await
     }
 
     /// Removes every byte of what was erased from the store's files. Dropped, it goes on for its short while.
     pub async fn wipe(&self) -> Result<Wipe, TrackError> {
-        self.run_long(Tracker::wipe).await
+        self.run(Tracker::wipe).await
     }
 
     /// Removes every byte of what was erased, as far as `level` asks. Dropped, it goes on for its short while.
     pub async fn wipe_at(&self, level: WipeLevel) -> Result<Wipe, TrackError> {
-        self.run_long(move |tracker| tracker.wipe_at(level)).await
+        self.run(move |tracker| tracker.wipe_at(level)).await
     }
 
     /// Fails what dead workers left, or gives it to others. Dropped, it goes on to its end.
     pub async fn reap(&self, policy: ReapPolicy) -> Result<Reaped, TrackError> {
-        self.run_long(move |tracker| tracker.reap(policy)).await
+        self.run(move |tracker| tracker.reap(policy)).await
     }
 
     /// Does one bounded round of chores. Dropped, it goes on to its end.
     ///
     /// [`Tracker::tend_every`] does so now and then, in a thread of its own.
     pub async fn tend(&self) -> Result<Tended, TrackError> {
-        self.run_long(Tracker::tend).await
+        self.run(Tracker::tend).await
     }
 
     /// Claims a process for `worker`, for `ttl` from now. Dropped, it may still be claimed, and runs out by itself.
@@ -361,15 +351,6 @@ impl AsyncTracker {
     ) -> Result<T, TrackError> {
         let tracker = self.tracker().clone();
         self.desk().run(move || call(&tracker)).await?
-    }
-
-    /// Makes one that may block for long.
-    async fn run_long<T: Send + 'static>(
-        &self,
-        call: impl FnOnce(&Tracker) -> Result<T, TrackError> + Send + 'static,
-    ) -> Result<T, TrackError> {
-        let tracker = self.tracker().clone();
-        self.desk().run_long(move || call(&tracker)).await?
     }
 
     pub(crate) fn desk(&self) -> &Desk {

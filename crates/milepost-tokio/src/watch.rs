@@ -1,7 +1,6 @@
 //! Watching as a stream, and waiting: ten thousand watchers, and no thread for any.
 
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,9 +18,6 @@ type News = Result<Arc<Process>, TrackError>;
 
 /// How long to wait before a process is read again that could not be read at first.
 const PATIENCE: Duration = Duration::from_millis(100);
-
-/// How long a look at a process may take for which there is no time left.
-const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// The newest states of one process, as they come: a [`Stream`] of what [`Watch`] iterates over, under the same
 /// contract.
@@ -93,8 +89,8 @@ impl AsyncTracker {
 
     /// Waits until a process has settled, and answers it: complete, failed or cancelled.
     ///
-    /// The timeout runs in real time, whatever the tracker's clock says; the process is looked at even if it is zero, and
-    /// such a look may take up to a second more. Trouble of the store that may pass is waited out. Cancel-safe.
+    /// The timeout runs in real time, whatever the tracker's clock says. Trouble of the store that may pass
+    /// is waited out. Cancel-safe.
     ///
     /// # Errors
     ///
@@ -104,7 +100,7 @@ impl AsyncTracker {
         let began = Instant::now();
         let left = || timeout.saturating_sub(began.elapsed());
         let mut watch = loop {
-            match within(left().max(LAST_LOOK), self.watch(id)).await {
+            match self.watch(id).await {
                 Ok(watch) => break watch,
                 Err(error) if error.is_retryable() && !left().is_zero() => {
                     sleep(PATIENCE.min(left())).await;
@@ -115,8 +111,6 @@ impl AsyncTracker {
         let mut in_trouble = false;
         loop {
             match tokio::time::timeout(left(), watch.next()).await {
-                // It may be the trouble that has ended the watch.
-                Ok(None) if in_trouble => return self.last_look(id).await,
                 Ok(None) => return Err(Rejection::NotFound.into()),
                 Ok(Some(Ok(process))) if process.is_settled() => return Ok(process),
                 // Whoever reports without a pause must not hold the wait beyond its time.
@@ -125,28 +119,14 @@ impl AsyncTracker {
                 Ok(Some(Err(error))) if error.is_retryable() => in_trouble = true,
                 Ok(Some(Err(error))) => return Err(error),
                 // The trouble may be over, or be what kept the end from being seen.
-                Err(_) if in_trouble => return self.last_look(id).await,
+                Err(_) if in_trouble => {
+                    let settled = Some(self.get(id).await?).filter(|process| process.is_settled());
+                    return settled.ok_or(TrackError::Timeout);
+                }
                 Err(_) => return Err(TrackError::Timeout),
             }
         }
     }
-
-    /// Whether it has settled after all.
-    async fn last_look(&self, id: RequestId) -> Result<Arc<Process>, TrackError> {
-        let process = within(LAST_LOOK, self.get(id)).await?;
-        Some(process)
-            .filter(|process| process.is_settled())
-            .ok_or(TrackError::Timeout)
-    }
-}
-
-/// What a call comes to, if it does in time: others may be before it.
-async fn within<T>(
-    time: Duration,
-    call: impl Future<Output = Result<T, TrackError>>,
-) -> Result<T, TrackError> {
-    let answered = tokio::time::timeout(time, call).await;
-    answered.unwrap_or(Err(TrackError::Timeout))
 }
 
 impl Waiting {

@@ -31,8 +31,6 @@ pub(crate) struct Writer {
 struct Thread {
     calls: UnboundedSender<Call>,
     handle: JoinHandle<()>,
-    /// The OS process that it runs in: it does not follow into a child.
-    started_by: u32,
 }
 
 /// The ops of a task that waits, or has gone away.
@@ -80,10 +78,6 @@ impl Writer {
             Some(running) => running,
             None => self.start(tracker)?,
         };
-        if !thread.is_here() {
-            let why = "the tracker wrote before a fork, and serves the parent only";
-            return Err(StoreError::new(StoreErrorKind::Unavailable, why).into());
-        }
         thread.calls.send(call).map_err(|_| broken_off())
     }
 
@@ -99,17 +93,11 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        let Some(thread) = self.thread.take() else {
-            return;
-        };
-        if !thread.is_here() {
-            // Neither it nor what it waits on is anything here.
-            return mem::forget(thread);
+        if let Some(Thread { calls, handle }) = self.thread.take() {
+            drop(calls);
+            // It catches what the store panics with.
+            let _ = handle.join();
         }
-        let Thread { calls, handle, .. } = thread;
-        drop(calls);
-        // It catches what the store panics with.
-        let _ = handle.join();
     }
 }
 
@@ -120,15 +108,7 @@ impl Thread {
         let spawned = builder.spawn(move || write_all(&tracker, received));
         let handle =
             spawned.map_err(|error| StoreError::new(StoreErrorKind::Unavailable, error))?;
-        Ok(Thread {
-            calls,
-            handle,
-            started_by: std::process::id(),
-        })
-    }
-
-    fn is_here(&self) -> bool {
-        self.started_by == std::process::id()
+        Ok(Thread { calls, handle })
     }
 }
 
@@ -208,40 +188,4 @@ impl Call {
 fn broken_off() -> TrackError {
     let why = "the thread that writes is gone";
     StoreError::new(StoreErrorKind::OutcomeUnknown, why).into()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use milepost_core::{NewProcess, Pipeline};
-    use milepost_memory::MemoryStore;
-    use tokio::time::timeout;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn who_finds_no_room_waits_for_it_and_leaves_nothing_when_dropped() {
-        let tracker = Tracker::new(MemoryStore::new());
-        let pipeline = Pipeline::new("invoice-ocr", ["ocr"]).expect("it is valid");
-        let begin = || tracker.prepare(NewProcess::new(&pipeline)).expect("lawful");
-        let writer = Writer::new();
-        let all = u32::try_from(ROOM).expect("it fits");
-        let all = Arc::clone(&writer.room).acquire_many_owned(all).await;
-        let (given_up, patient) = (begin(), begin());
-        let a_moment = Duration::from_millis(20);
-        let dropped = timeout(a_moment, writer.write(&tracker, vec![given_up.clone()])).await;
-        assert!(dropped.is_err(), "{dropped:?}");
-        let mut waiting = Box::pin(writer.write(&tracker, vec![patient.clone()]));
-        assert!(timeout(a_moment, &mut waiting).await.is_err());
-        drop(all);
-        let verdicts = waiting.await.expect("it is written");
-        assert!(verdicts.iter().all(Result::is_ok));
-        assert!(tracker.get(patient.id).is_ok());
-        assert!(
-            tracker
-                .get(given_up.id)
-                .is_err_and(|error| error.is_not_found())
-        );
-    }
 }

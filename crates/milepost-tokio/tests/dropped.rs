@@ -11,8 +11,7 @@ use std::time::Duration;
 use common::{Gate, begin, begun, id, pipeline, watch};
 use futures_util::StreamExt;
 use milepost_core::{
-    Failure, NewProcess, OverallStatus, Progress, Query, ReapPolicy, RequestId, StatusStore,
-    TrackError, Tracker, Update,
+    Failure, NewProcess, OverallStatus, Progress, RequestId, StatusStore, TrackError, Tracker,
 };
 use milepost_memory::MemoryStore;
 use milepost_sqlite::SqliteStore;
@@ -95,77 +94,6 @@ async fn lifecycle(tracker: &AsyncTracker, id: RequestId) {
     );
 }
 
-/// What a lifecycle does not call.
-async fn the_rest(tracker: &AsyncTracker, id: RequestId) {
-    let new = NewProcess::new(&pipeline())
-        .request_id(id)
-        .file_name("old.pdf");
-    let begin = tracker.prepare(new).expect("lawful");
-    let begun = dropped_everywhere(|| tracker.apply(std::slice::from_ref(&begin))).await;
-    assert_eq!(begun.len(), 1);
-    let process = dropped_everywhere(|| tracker.process(id)).await;
-    let file = process.file_id();
-    let named = |name: &str| Update::new().file_name(name);
-    dropped_everywhere(|| tracker.update(id, named("new.pdf"))).await;
-    dropped_everywhere(|| tracker.update_file(file, named("newest.pdf"))).await;
-    let found = dropped_everywhere(|| tracker.get(id)).await;
-    assert_eq!(found.file().name(), "newest.pdf");
-    assert_eq!(found.revision(), 3, "each once");
-
-    // Of those that were dropped some hold it, until they run out.
-    let brief = Duration::from_millis(1);
-    let lease = loop {
-        match dropped_after(100, tracker.claim(id, "worker", brief)).await {
-            Some(Ok(lease)) => break lease,
-            Some(Err(TrackError::Rejected(_))) | None => tokio::time::sleep(brief).await,
-            Some(Err(error)) => panic!("{error:?}"),
-        }
-        for polls in 0..3 {
-            drop(dropped_after(polls, tracker.claim(id, "worker", brief)).await);
-        }
-    };
-    let minute = Duration::from_mins(1);
-    dropped_everywhere(|| lease.renew_for(minute)).await;
-    let module = lease.module(1).expect("a module");
-    // With a reporter, ops go another way.
-    let reporter = module.reporter();
-    reporter.set(Progress::of(1, 2));
-    dropped_everywhere(|| module.complete()).await;
-    dropped_everywhere(|| lease.release()).await;
-    dropped_everywhere(|| tracker.request_cancel(id, "no more")).await;
-    dropped_everywhere(|| tracker.reap(ReapPolicy::retry(3))).await;
-    let mut watch = dropped_everywhere(|| tracker.watch(id)).await;
-    let seen = watch.next().await.expect("the first");
-    assert!(seen.expect("no trouble").modules()[0].state().is_done());
-    dropped_everywhere(|| process.cancel("no more")).await;
-    dropped_everywhere(|| tracker.cancel(id, "no more")).await;
-    let settled = dropped_everywhere(|| tracker.wait(id, minute)).await;
-    assert_eq!(settled.status(), OverallStatus::Cancelled);
-
-    let of_file = Query::new().file_id(file);
-    assert_eq!(
-        dropped_everywhere(|| tracker.list(&of_file))
-            .await
-            .items
-            .len(),
-        1
-    );
-    assert_eq!(
-        dropped_everywhere(|| tracker.count(&of_file)).await.total(),
-        1
-    );
-    dropped_everywhere(|| tracker.explain(id)).await;
-    dropped_everywhere(|| tracker.estimate(id)).await;
-    dropped_everywhere(|| tracker.tend()).await;
-    dropped_everywhere(|| tracker.erase_file(file)).await;
-    dropped_everywhere(|| tracker.erase_matching(&of_file)).await;
-    assert_eq!(dropped_everywhere(|| tracker.purge()).await, 0);
-    dropped_everywhere(|| tracker.wipe()).await;
-    let ids = [id];
-    let many = dropped_everywhere(|| tracker.get_many(&ids)).await;
-    assert_eq!(many, [None]);
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_call_may_be_dropped_at_every_await_point_and_made_again() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -174,7 +102,6 @@ async fn a_call_may_be_dropped_at_every_await_point_and_made_again() {
         let tracker = AsyncTracker::from(tracker);
         for n in 0..20 {
             lifecycle(&tracker, id(n)).await;
-            the_rest(&tracker, id(n)).await;
         }
         tracker.close().await;
     }

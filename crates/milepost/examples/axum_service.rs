@@ -13,24 +13,22 @@
 //! ```
 //!
 //! An `idempotency-key` header makes submitting twice the same as submitting once. On SIGTERM or Ctrl-C the service
-//! gives back what it works on and ends, within five seconds, whatever its clients do; another that runs on the same file,
-//! or the next one, goes on with it.
+//! gives back what it works on and ends; another that runs on the same file, or the next one, goes on with it.
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::future::{Future, IntoFuture};
+use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query as Parameters, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use milepost::{
     AsyncLease, AsyncTracker, CancelRequest, Clock, Failure, ModuleStateKind, NewProcess,
     NotFoundReport, OverallStatus, Pipeline, Process, Progress, Query, Receipt, RequestId,
@@ -54,11 +52,6 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Each module's work.
 const PAGES: u64 = 10;
 const PAGE: Duration = Duration::from_millis(50);
-/// How long a client may take to send or to read what is left when the service ends.
-const GRACE: Duration = Duration::from_secs(5);
-/// How often to try what the store is too busy for, and how long to wait at first.
-const TRIES: u32 = 5;
-const PAUSE: Duration = Duration::from_millis(100);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -67,9 +60,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     else {
         return Err("usage: axum_service <file.db> <address:port>".into());
     };
-    let store = tokio::task::spawn_blocking(|| SqliteStore::open(file)).await??;
     let service = Service {
-        tracker: AsyncTracker::new(store),
+        tracker: AsyncTracker::new(SqliteStore::open(file)?),
         pipeline: Pipeline::new("render", ["parse", "render", "publish"])?,
         submitted: Arc::new(Notify::new()),
         ending: CancellationToken::new(),
@@ -79,21 +71,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let told = tokio::spawn(told_to_end(service.ending.clone()));
     let workers = tokio::spawn(service.clone().work_off());
-    let ending = service.ending.clone();
-    let server = axum::serve(listener, service.routes())
-        .with_graceful_shutdown(ending.clone().cancelled_owned());
-    let late = async {
-        ending.cancelled().await;
-        tokio::time::sleep(GRACE).await;
-    };
-    tokio::select! {
-        served = server.into_future() => served?,
-        // A client that sends half a request, or reads no more, would hold up the end for ever.
-        () = late => eprintln!("clients are cut off that were not done"),
-    }
+    axum::serve(listener, service.routes())
+        .with_graceful_shutdown(service.ending.clone().cancelled_owned())
+        .await?;
     workers.await?;
     told.await??;
-    // Nobody else holds a clone by now, or who was cut off: what was sent is written, and the store is closed.
+    // Nobody else holds a clone by now: what was sent is written, and the store is closed.
     service.tracker.close().await;
     println!("ended");
     Ok(())
@@ -167,9 +150,8 @@ impl Service {
 async fn submit(
     State(service): State<Service>,
     headers: HeaderMap,
-    submission: Result<Json<Submission>, JsonRejection>,
+    Json(submission): Json<Submission>,
 ) -> Result<(StatusCode, Json<Receipt>), Refused> {
-    let Json(submission) = submission?;
     let mut new = NewProcess::new(&service.pipeline);
     if let Some(name) = &submission.file_name {
         new = new.file_name(name);
@@ -200,9 +182,8 @@ async fn poll(
 async fn wait(
     State(service): State<Service>,
     Path(id): Path<String>,
-    parameters: Result<Parameters<Wait>, QueryRejection>,
+    Parameters(Wait { seconds }): Parameters<Wait>,
 ) -> Result<Json<StatusReport>, Refused> {
-    let Parameters(Wait { seconds }) = parameters?;
     let id = id.parse().map_err(TrackError::from)?;
     let waited = service.tracker.wait(id, Duration::from_secs(seconds));
     let settled = tokio::select! {
@@ -216,25 +197,15 @@ async fn wait(
 async fn events(
     State(service): State<Service>,
     Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, Refused> {
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refused> {
     let id = id.parse().map_err(TrackError::from)?;
     let refused = service.refused(id);
-    // Browsers come again once a stream has ended, and say what they saw last.
-    if let Some(seen) = headers.get("last-event-id") {
-        let process = service.tracker.get(id).await.map_err(&refused)?;
-        if process.is_settled() && *seen == *process.revision().to_string() {
-            return Ok(StatusCode::NO_CONTENT.into_response());
-        }
-    }
     let watch = service.tracker.watch(id).await.map_err(&refused)?;
     let events = watch
-        .map(move |news| news.map_or_else(|error| refused(error).event(), |now| state(&now)))
-        .map(Ok::<_, Infallible>);
+        .map(move |news| Ok(news.map_or_else(|error| refused(error).event(), |now| state(&now))));
     // A stream that is never closed would hold up the service's end.
     let events = events.take_until(service.ending.cancelled_owned());
-    let events = Sse::new(events).keep_alive(KeepAlive::default());
-    Ok(events.into_response())
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 
 /// One state of a process, as an event: its whole record.
@@ -249,9 +220,8 @@ fn state(process: &Process) -> Event {
 async fn cancel(
     State(service): State<Service>,
     Path(id): Path<String>,
-    parameters: Result<Parameters<Cancel>, QueryRejection>,
+    Parameters(Cancel { reason }): Parameters<Cancel>,
 ) -> Result<StatusCode, Refused> {
-    let Parameters(Cancel { reason }) = parameters?;
     let id = id.parse().map_err(TrackError::from)?;
     let asked = service.tracker.request_cancel(id, &reason).await;
     asked.map_err(service.refused(id))?;
@@ -265,17 +235,11 @@ async fn erase(
     let id = id.parse().map_err(TrackError::from)?;
     let erased = service.tracker.erase(id).await?;
     let (code, wipe) = match erased.wipe {
-        Wipe::Done => (StatusCode::OK, "done"),
-        // Nobody finds it any more; its bytes go with the next wipe. Why is for whoever runs the service.
-        Wipe::Pending { reason } => {
-            eprintln!("a wipe is pending: {reason}");
-            (StatusCode::ACCEPTED, "pending")
-        }
-        Wipe::Limited { remains } => {
-            eprintln!("a wipe was limited: {remains}");
-            (StatusCode::OK, "limited")
-        }
-        _ => (StatusCode::OK, "unknown"),
+        Wipe::Done => (StatusCode::OK, "done".to_owned()),
+        // Nobody finds it any more; its bytes go with the next wipe.
+        Wipe::Pending { reason } => (StatusCode::ACCEPTED, format!("pending: {reason}")),
+        Wipe::Limited { remains } => (StatusCode::OK, format!("limited: {remains}")),
+        _ => (StatusCode::OK, "unknown".to_owned()),
     };
     let body = json!({ "processes": erased.processes, "wipe": wipe });
     Ok((code, Json(body)))
@@ -285,22 +249,8 @@ async fn erase(
 enum Refused {
     NotFound(NotFoundReport),
     Error(TrackError),
-    /// What was sent is not what is asked for.
-    Malformed(StatusCode, String),
     Key,
     Ending,
-}
-
-impl From<JsonRejection> for Refused {
-    fn from(rejection: JsonRejection) -> Self {
-        Refused::Malformed(rejection.status(), rejection.body_text())
-    }
-}
-
-impl From<QueryRejection> for Refused {
-    fn from(rejection: QueryRejection) -> Self {
-        Refused::Malformed(rejection.status(), rejection.body_text())
-    }
 }
 
 impl From<TrackError> for Refused {
@@ -315,7 +265,6 @@ impl Refused {
         let said = |error: &dyn Error| json!({ "error": error.to_string() });
         match self {
             Refused::NotFound(report) => (StatusCode::NOT_FOUND, json!(report)),
-            Refused::Malformed(code, wrong) => (*code, json!({ "error": wrong })),
             Refused::Key => {
                 let wrong = "the idempotency-key is not printable ASCII";
                 (StatusCode::UNPROCESSABLE_ENTITY, json!({ "error": wrong }))
@@ -451,9 +400,9 @@ impl Service {
         for module in lease.unfinished() {
             if module.state_seen() == ModuleStateKind::Running {
                 let left = Failure::new("TakenOver", "whoever worked on it is gone");
-                patiently(|| module.retry(left.clone())).await?;
+                module.retry(left).await?;
             }
-            patiently(|| module.start()).await?;
+            module.start().await?;
             let reporter = module.reporter();
             for page in 1..=PAGES {
                 if self.or_end(tokio::time::sleep(PAGE)).await.is_none() {
@@ -464,30 +413,16 @@ impl Service {
                 if lease.cancel_requested() {
                     let process = self.tracker.get(lease.request_id()).await?;
                     let wish = process.cancel_requested().map(CancelRequest::reason);
-                    patiently(|| lease.cancel(wish.unwrap_or_default())).await?;
+                    lease.cancel(wish.unwrap_or_default()).await?;
                     return Ok(());
                 }
                 if renewed.elapsed() >= RENEWAL {
-                    patiently(|| lease.renew()).await?;
+                    lease.renew().await?;
                     renewed = Instant::now();
                 }
             }
-            patiently(|| module.complete()).await?;
+            module.complete().await?;
         }
         Ok(())
     }
-}
-
-/// Makes a call again while the store is busy. What it changes is guarded, so that twice is once.
-async fn patiently<T, F>(call: impl Fn() -> F) -> Result<T, TrackError>
-where
-    F: Future<Output = Result<T, TrackError>>,
-{
-    for tried in 1..TRIES {
-        match call().await {
-            Err(error) if error.is_retryable() => tokio::time::sleep(PAUSE * tried).await,
-            answered => return answered,
-        }
-    }
-    call().await
 }

@@ -2,8 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::sync::{Arc, mpsc};
-use std::thread;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -16,10 +15,7 @@ const STEPS: u64 = 1_000;
 /// How often to estimate at most: it reads records.
 const ESTIMATE_EVERY: Duration = Duration::from_millis(500);
 
-/// How long to wait before a process is looked for again that could not be read.
-const PATIENCE: Duration = Duration::from_millis(100);
-
-/// Progress bars of one process: one for the whole with the time that may be left, and one for each module.
+/// Progress bars of one process: one for each module, and one for the whole with the time that may be left.
 ///
 /// They are drawn on stderr if that is a terminal. If not, as in a pipe or a log file, a line is written there for each
 /// change, like those of [`Watch::describe`](milepost_core::Watch::describe), and no byte that steers a terminal.
@@ -51,8 +47,8 @@ pub struct Bars {
 
 /// What is drawn on a terminal.
 struct Drawn {
-    whole: ProgressBar,
     modules: Vec<ProgressBar>,
+    whole: ProgressBar,
     estimated: Option<Instant>,
 }
 
@@ -87,41 +83,21 @@ impl Bars {
 
     /// Follows the process until it has settled, and answers it. Trouble of the store that may pass is waited out.
     ///
-    /// Blocks, as [`show`](Bars::show) does for a moment: async hosts give it a thread (`spawn_blocking`).
-    ///
     /// # Errors
     ///
     /// [`NotFound`](Rejection::NotFound) if it is not there, or is erased or expires meanwhile.
     pub fn follow(&mut self) -> Result<Arc<Process>, TrackError> {
-        let mut watch = loop {
-            match self.tracker.watch(self.id) {
-                Err(error) if error.is_retryable() => thread::sleep(PATIENCE),
-                begun => break begun?,
-            }
-        };
-        let (ring, rung) = mpsc::sync_channel(1);
-        // One that has rung and was not heard yet does for all.
-        watch.on_news(move || {
-            let _ = ring.try_send(());
-        });
-        while !watch.has_ended() {
-            match watch.try_next() {
-                Some(Ok(process)) => self.show(&process),
-                Some(Err(error)) if error.is_retryable() => {}
-                Some(Err(error)) => return Err(error),
-                None => self.estimate_again(),
-            }
-            if !watch.has_news() {
-                let again = watch.read_again_at();
-                let again = again.map(|at| at.saturating_duration_since(Instant::now()));
-                let _ = rung.recv_timeout(again.unwrap_or(ESTIMATE_EVERY).min(ESTIMATE_EVERY));
+        for news in self.tracker.watch(self.id)? {
+            match news {
+                Ok(process) => self.show(&process),
+                Err(error) if error.is_retryable() => {}
+                Err(error) => return Err(error),
             }
         }
         self.shown.clone().ok_or(Rejection::NotFound.into())
     }
 
-    /// Shows where the process stands: for those who watch it themselves. What cannot be written is not shown. Where a
-    /// terminal is, it may read from the store, to estimate.
+    /// Shows where the process stands: for those who watch it themselves. What cannot be written is not shown.
     pub fn show(&mut self, process: &Arc<Process>) {
         let before = self.shown.replace(Arc::clone(process));
         if self.display.is_hidden() {
@@ -134,13 +110,6 @@ impl Bars {
                 .drawn
                 .get_or_insert_with(|| Drawn::new(display, process));
             drawn.draw(before.as_deref(), process, &mut self.estimator);
-        }
-    }
-
-    /// The time goes on, and with it what is left of it.
-    fn estimate_again(&mut self) {
-        if let Some(drawn) = &mut self.drawn {
-            drawn.estimate_now_and_then(&mut self.estimator);
         }
     }
 
@@ -162,12 +131,10 @@ impl Drawn {
             bar.set_style(style(template));
             bar
         };
-        // First: of more bars than a terminal has lines, the last are not drawn.
-        let whole = bar("[{bar:24}] {msg}");
         let of_module = |_: &Module| bar("[{bar:24}] {wide_msg}");
         Drawn {
-            whole,
             modules: process.modules().iter().map(of_module).collect(),
+            whole: bar("[{bar:24}] {percent:>3} % of the whole{msg}"),
             estimated: None,
         }
     }
@@ -179,35 +146,25 @@ impl Drawn {
                 bar.set_message(line);
             }
         }
-        if before.map(settled) != Some(settled(process)) {
-            self.estimated = None;
+        let is_recent = self
+            .estimated
+            .is_some_and(|last| last.elapsed() < ESTIMATE_EVERY);
+        if !is_recent || before.map(settled) != Some(settled(process)) {
+            // Without one, what was said last stands.
+            if let Ok(estimate) = estimator.estimate() {
+                self.tell(&estimate);
+            }
+            self.estimated = Some(Instant::now());
         }
-        self.estimate_now_and_then(estimator);
         if process.is_settled() {
             self.leave();
         }
     }
 
-    fn estimate_now_and_then(&mut self, estimator: &mut Estimator) {
-        let is_recent = |last: Instant| last.elapsed() < ESTIMATE_EVERY;
-        if self.estimated.is_some_and(is_recent) {
-            return;
-        }
-        // Without one, what was said last stands.
-        if let Ok(estimate) = estimator.estimate() {
-            self.tell(&estimate);
-        }
-        self.estimated = Some(Instant::now());
-    }
-
     fn tell(&self, estimate: &Estimate) {
-        let steps = steps(estimate.fraction);
-        self.whole.set_position(steps);
+        self.whole.set_position(steps(estimate.fraction));
         let left = estimate.left.map(|left| format!(", {left}"));
-        // Rounded down: it is 100 once it is complete.
-        let percent = 100 * steps / STEPS;
-        let message = format!("{percent:>3} % of the whole{}", left.unwrap_or_default());
-        self.whole.set_message(message);
+        self.whole.set_message(left.unwrap_or_default());
     }
 
     /// What stands there stays.

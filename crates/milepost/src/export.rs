@@ -57,7 +57,6 @@ pub enum ExportError {
 impl Export for Tracker {
     fn export(&self, query: &Query, mut writer: impl Write) -> Result<u64, ExportError> {
         let mut exported = 0;
-        let mut line = Vec::new();
         let mut next = None;
         loop {
             let query = query.clone();
@@ -66,11 +65,11 @@ impl Export for Tracker {
                 None => self.list(&query)?,
             };
             for process in &page.items {
-                // A line at a time, whatever the writer gathers or does not.
-                line.clear();
-                serde_json::to_writer(&mut line, &**process).expect("a record has a JSON form");
-                line.push(b'\n');
-                writer.write_all(&line).map_err(ExportError::Write)?;
+                // A record has a JSON form, so that it is the writer if anything fails.
+                serde_json::to_writer(&mut writer, &**process)
+                    .map_err(io::Error::from)
+                    .and_then(|()| writer.write_all(b"\n"))
+                    .map_err(ExportError::Write)?;
                 exported += 1;
             }
             next = page.next;

@@ -1,14 +1,14 @@
 //! Counters, gauges and histograms, for `metrics`.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use metrics::{SharedString, Unit, counter, gauge, histogram};
 use milepost_core::{
     ChangeKind, Counts, Filter, Found, Listing, Module, Op, OverallStatus, Process, RequestId,
-    StatusStore, StoreError, StoreErrorKind, Verdict, Version, Wipe, WipeLevel,
+    StatusStore, StoreError, Verdict, Version, Wipe, WipeLevel,
 };
 
 /// How many pairs of pipeline and module have labels of their own; the durations of others are told together, of the
@@ -24,14 +24,14 @@ pub const METERED_MODULES: usize = 256;
 /// | metric | what | unit | labels |
 /// |---|---|---|---|
 /// | `milepost_calls_total` | counter: calls of the store | calls | `call`, `outcome` |
-/// | `milepost_call_duration_seconds` | histogram: how long they took, once they had a thread | seconds | `call` |
+/// | `milepost_call_duration_seconds` | histogram: how long they took | seconds | `call` |
 /// | `milepost_ops_total` | counter: ops of writes that were answered | ops | `change`, `outcome` |
 /// | `milepost_batch_ops` | histogram: how many ops came in a write | ops | |
 /// | `milepost_module_duration_seconds` | histogram: from a module's start to its end | seconds | `pipeline`, `module`, `outcome` |
 /// | `milepost_processes` | gauge: by overall status, as counted last | processes | `status` |
 /// | `milepost_stalled_processes` | gauge: ongoing under a lease that has run out, as counted last | processes | |
 /// | `milepost_purged_total` | counter: expired and erased by purges | processes | |
-/// | `milepost_pending_wipes` | gauge: 1 from an erasure until a wipe that began later comes to its end, then 0; before either it is not told | wipes | |
+/// | `milepost_pending_wipes` | gauge: 1 from an erasure until a wipe comes to its end, else 0 | wipes | |
 ///
 /// # Labels
 ///
@@ -48,14 +48,10 @@ pub const METERED_MODULES: usize = 256;
 /// Counting costs a query, so nobody counts behind the host's back: a thread that asks for
 /// `tracker.count(&Query::new())` every 15 seconds or so sets them. What another program does, the next count tells.
 ///
-/// All gauges, that of pending wipes too, are of one store: where a program has several, it meters one, or gives each a
-/// recorder of its own. What was erased before the program began, a first `tracker.wipe()` tells.
-///
 /// # Durations of modules
 ///
-/// Each `complete` and each `fail` is followed by one read of its process; what a reaper fails is not told. They are by the
-/// times that hosts report. What a recorder has been told stays with it when the process is erased: how many modules of
-/// which names there were, and how long they took.
+/// Each end of a module is followed by one read of its process. They are by the times that hosts report, and survive
+/// nobody: an export tells how many there were, and no process.
 ///
 /// # Examples
 ///
@@ -71,8 +67,6 @@ pub struct Metered<S> {
     store: S,
     /// The pairs that have labels of their own.
     modules: Mutex<HashSet<(SharedString, SharedString)>>,
-    /// How often something may have been erased. Held while the gauge is set, so that it is what was counted last.
-    erasures: Mutex<u64>,
 }
 
 impl<S: StatusStore> Metered<S> {
@@ -82,7 +76,6 @@ impl<S: StatusStore> Metered<S> {
         Metered {
             store,
             modules: Mutex::default(),
-            erasures: Mutex::default(),
         }
     }
 
@@ -146,17 +139,6 @@ impl<S: StatusStore> Metered<S> {
         }
     }
 
-    /// There may be something to wipe.
-    fn erased(&self) {
-        let mut erasures = self.erasures();
-        *erasures += 1;
-        wipe_is_pending(true);
-    }
-
-    fn erasures(&self) -> MutexGuard<'_, u64> {
-        self.erasures.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn labels(&self, pipeline: &str, module: &str) -> (SharedString, SharedString) {
         let pair = (
             SharedString::from(pipeline.to_owned()),
@@ -183,16 +165,16 @@ fn judged(op: &Op, verdict: &Verdict) {
         Err(rejection) => rejection.name(),
     };
     counter!("milepost_ops_total", "change" => kind.name(), "outcome" => outcome).increment(1);
-}
-
-fn erases(op: &Op) -> bool {
-    op.change.kind() == ChangeKind::Erase
+    if kind == ChangeKind::Erase && has_changed(verdict) {
+        wipe_is_pending(true);
+    }
 }
 
 fn has_changed(verdict: &Verdict) -> bool {
     verdict.as_ref().is_ok_and(|applied| applied.changed)
 }
 
+/// Whether something was erased since the last wipe that came to its end.
 fn wipe_is_pending(is_pending: bool) {
     gauge!("milepost_pending_wipes").set(u32::from(is_pending));
 }
@@ -229,25 +211,13 @@ fn describe() {
     describe_counter!("milepost_purged_total", "Processes that purges erased");
     describe_gauge!(
         "milepost_pending_wipes",
-        "1 from an erasure until a wipe that began later comes to its end"
+        "1 from an erasure until a wipe comes to its end"
     );
 }
 
 impl<S: StatusStore> StatusStore for Metered<S> {
     fn write(&self, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
-        let verdicts = self.call("write", |store| store.write(ops));
-        let has_erased = match &verdicts {
-            Ok(verdicts) => {
-                let mut judged = ops.iter().zip(verdicts);
-                judged.any(|(op, verdict)| erases(op) && has_changed(verdict))
-            }
-            Err(error) if error.kind() == StoreErrorKind::OutcomeUnknown => ops.iter().any(erases),
-            Err(_) => false,
-        };
-        if has_erased {
-            self.erased();
-        }
-        let verdicts = verdicts?;
+        let verdicts = self.call("write", |store| store.write(ops))?;
         #[expect(clippy::cast_precision_loss, reason = "10,000 at most")]
         histogram!("milepost_batch_ops").record(ops.len() as f64);
         for (op, verdict) in ops.iter().zip(&verdicts) {
@@ -291,21 +261,17 @@ impl<S: StatusStore> StatusStore for Metered<S> {
     }
 
     fn purge(&self, expired_by: DateTime<Utc>, limit: usize) -> Result<usize, StoreError> {
-        let purged = self.call("purge", |store| store.purge(expired_by, limit));
-        // One that failed may have purged some.
-        if !matches!(purged, Ok(0)) {
-            self.erased();
-        }
-        let purged = purged?;
+        let purged = self.call("purge", |store| store.purge(expired_by, limit))?;
         counter!("milepost_purged_total").increment(purged as u64);
+        if purged > 0 {
+            wipe_is_pending(true);
+        }
         Ok(purged)
     }
 
     fn wipe(&self, level: WipeLevel) -> Result<Wipe, StoreError> {
-        let before = *self.erasures();
         let wipe = self.call("wipe", |store| store.wipe(level))?;
-        let erasures = self.erasures();
-        wipe_is_pending(matches!(wipe, Wipe::Pending { .. }) || *erasures != before);
+        wipe_is_pending(matches!(wipe, Wipe::Pending { .. }));
         Ok(wipe)
     }
 }

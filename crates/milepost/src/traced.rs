@@ -14,8 +14,7 @@ use tracing::{Level, Span, debug, debug_span, error, event, trace, trace_span, w
 /// made over.
 ///
 /// All that a tracker does, through handles, leases and futures too, comes down to what it asks of its store: a change is
-/// one `write`, a question one `read`; erasing a file is a `list`, a `write` and a `wipe`. So what an async tracker joins is
-/// one `write`, on a thread of its own: its span is the child of none, and says nothing of how long a task has waited for it.
+/// one `write`, a question one `read`; erasing a file is a `list`, a `write` and a `wipe`.
 ///
 /// # Spans
 ///
@@ -34,7 +33,7 @@ use tracing::{Level, Span, debug, debug_span, error, event, trace, trace_span, w
 ///
 /// | event | level | fields |
 /// |---|---|---|
-/// | `changed`: a process began, settled, was run again or erased, or a module of a settled one still ended | info | `change`, `status`, `run`, `module` by position, `attempt` |
+/// | `changed`: a process began, settled, was run again or erased | info | `change`, `status`, `run`, `module` by position, `attempt` |
 /// | `changed`, else | debug; progress and renewals trace | the same |
 /// | `nothing to change` | trace | the same |
 /// | `rejected` | debug | `change`, `rejection` |

@@ -1,6 +1,5 @@
 //! Processes as JSON lines.
 
-use std::collections::HashSet;
 use std::error::Error;
 use std::io::{self, Write};
 use std::time::Duration;
@@ -74,63 +73,6 @@ fn only_what_is_asked_for_and_not_expired_is_exported() {
         .map(Process::request_id)
         .collect::<Vec<_>>();
     assert!(found.len() == 2 && !found.contains(&ids[1]), "{found:?}");
-}
-
-/// Does something before each line that it takes.
-struct Meddling<F> {
-    meddle: F,
-    lines: Vec<u8>,
-}
-
-impl<F: FnMut(usize)> Write for Meddling<F> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let line = self.lines.iter().filter(|byte| **byte == b'\n').count();
-        (self.meddle)(line);
-        self.lines.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// While others begin, change and erase processes, what stays is exported once, and each line is whole.
-#[test]
-fn what_stays_is_exported_once_whatever_others_do() {
-    for query in [Query::new().limit(7), Query::new().limit(7).oldest_first()] {
-        let tracker = Tracker::new(MemoryStore::new());
-        let ids = begin(&tracker, 200);
-        let meddle = |line: usize| {
-            // Where the oldest come first, those that begin are still to come: there must be an end of them.
-            if line < 150 {
-                begin(&tracker, 1);
-            }
-            // Some before their turn and some after.
-            tracker
-                .erase(ids[2 * (line * 37 % 100)])
-                .expect("it erases");
-            let stays = tracker.process(ids[2 * (line % 100) + 1]);
-            let module = stays.and_then(|process| process.module(1));
-            let news = Progress::unbounded(line as u64);
-            module
-                .and_then(|module| module.progress(news))
-                .expect("it reports");
-        };
-        let mut writer = Meddling {
-            meddle,
-            lines: Vec::new(),
-        };
-        let exported = tracker.export(&query, &mut writer).expect("it exports");
-        let found = lines(&writer.lines);
-        assert_eq!(found.len() as u64, exported);
-        let seen = found
-            .iter()
-            .map(Process::request_id)
-            .collect::<HashSet<_>>();
-        assert_eq!(seen.len(), found.len(), "none twice");
-        assert!(ids.iter().skip(1).step_by(2).all(|id| seen.contains(id)));
-    }
 }
 
 /// Takes so many bytes, and then no more.

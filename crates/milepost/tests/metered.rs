@@ -3,16 +3,12 @@
 #![expect(clippy::float_cmp, reason = "what is compared is told as it was given")]
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use milepost::{
-    Change, Counts, Filter, Found, Guard, Listing, METERED_MODULES, ManualClock, MemoryStore,
-    Metered, NewProcess, Op, Pipeline, Process, Query, RequestId, StatusStore, StoreError,
-    StoreErrorKind, Tracker, Verdict, Version, Wipe, WipeLevel,
-    chrono::{DateTime, Utc},
+    Change, Guard, METERED_MODULES, ManualClock, MemoryStore, Metered, NewProcess, Pipeline, Query,
+    Tracker, chrono::DateTime,
 };
 
 mod common;
@@ -196,88 +192,6 @@ fn a_wipe_is_pending_from_an_erasure_until_it_comes_to_its_end() {
         tracker.wipe().expect("it wipes");
     });
     assert_eq!(gauge(&told, "milepost_pending_wipes"), 0.0);
-}
-
-/// A store in whose wipes something happens.
-struct Hooked {
-    store: MemoryStore,
-    while_wiping: Arc<Hook>,
-}
-
-impl fmt::Debug for Hooked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hooked").finish_non_exhaustive()
-    }
-}
-
-type Hook = Mutex<Option<Box<dyn FnOnce() + Send>>>;
-
-impl StatusStore for Hooked {
-    fn write(&self, ops: &[Op]) -> Result<Vec<Verdict>, StoreError> {
-        self.store.write(ops)
-    }
-
-    fn read(&self, id: RequestId) -> Result<Option<Arc<Process>>, StoreError> {
-        self.store.read(id)
-    }
-
-    fn versions(&self, ids: &[RequestId]) -> Result<Vec<Option<Version>>, StoreError> {
-        self.store.versions(ids)
-    }
-
-    fn list(&self, listing: &Listing) -> Result<Found, StoreError> {
-        self.store.list(listing)
-    }
-
-    fn count(&self, filter: &Filter) -> Result<Counts, StoreError> {
-        self.store.count(filter)
-    }
-
-    fn purge(&self, _: DateTime<Utc>, _: usize) -> Result<usize, StoreError> {
-        Err(StoreError::new(
-            StoreErrorKind::Unavailable,
-            "as the test has it",
-        ))
-    }
-
-    fn wipe(&self, level: WipeLevel) -> Result<Wipe, StoreError> {
-        if let Some(hook) = self.while_wiping.lock().expect("no panic").take() {
-            hook();
-        }
-        self.store.wipe(level)
-    }
-}
-
-/// A wipe sees to what was erased before it began, and a purge that failed may have erased something.
-#[test]
-fn what_may_have_been_erased_since_a_wipe_began_is_pending() {
-    let while_wiping = Arc::<Hook>::default();
-    let store = Arc::new(Metered::new(Hooked {
-        store: MemoryStore::new(),
-        while_wiping: Arc::clone(&while_wiping),
-    }));
-    let tracker = Tracker::new(Arc::clone(&store));
-    let pipeline = Pipeline::new("chain", ["first"]).expect("it is valid");
-    let begun = tracker
-        .begin(NewProcess::new(&pipeline))
-        .expect("it begins");
-    let erase = tracker.op(begun.request_id(), Change::erase());
-    let erasing = Arc::clone(&store);
-    let hook = move || drop(erasing.write(&[erase]).expect("it is applied"));
-    while_wiping
-        .lock()
-        .expect("no panic")
-        .replace(Box::new(hook));
-    for pending in [1.0, 0.0] {
-        let told = metered(|| {
-            tracker.wipe().expect("it wipes");
-        });
-        assert_eq!(gauge(&told, "milepost_pending_wipes"), pending);
-    }
-    let told = metered(|| {
-        tracker.purge().expect_err("it fails");
-    });
-    assert_eq!(gauge(&told, "milepost_pending_wipes"), 1.0);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test takes what it needs")]
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex};
 
 use chrono::{DateTime, Utc};
 use milepost_core::{
@@ -38,7 +38,7 @@ pub(crate) async fn watch(tracker: &AsyncTracker, process: &AsyncProcessHandle) 
     watch.expect("it is there")
 }
 
-/// A store whose calls a test holds back, and whose writes it has fail, and counts.
+/// A store whose writes a test holds back, has fail, and counts.
 #[derive(Debug)]
 pub(crate) struct Gate {
     store: Box<dyn StatusStore>,
@@ -54,8 +54,6 @@ struct State {
     fails: Option<(RequestId, StoreErrorKind)>,
     panics: bool,
     no_reads: bool,
-    holds_reads: bool,
-    holds_purges: bool,
 }
 
 impl Gate {
@@ -89,15 +87,6 @@ impl Gate {
         self.set(|state| state.no_reads = is_there);
     }
 
-    /// Holds reads back while it is so.
-    pub(crate) fn hold_reads(&self, holds: bool) {
-        self.set(|state| state.holds_reads = holds);
-    }
-
-    pub(crate) fn hold_purges(&self, holds: bool) {
-        self.set(|state| state.holds_purges = holds);
-    }
-
     /// How many ops each write had, in order.
     pub(crate) fn writes(&self) -> Vec<usize> {
         self.state.lock().expect("no panic").writes.clone()
@@ -115,14 +104,8 @@ impl Gate {
         self.changed.notify_all();
     }
 
-    fn wait_while(&self, is_held: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
-        let state = self.state.lock().expect("no panic");
-        let held = self.changed.wait_while(state, |state| is_held(state));
-        held.expect("no panic")
-    }
-
     fn check_reading(&self) -> Result<(), StoreError> {
-        if self.wait_while(|state| state.holds_reads).no_reads {
+        if self.state.lock().expect("no panic").no_reads {
             return Err(StoreError::new(
                 StoreErrorKind::Unavailable,
                 "as the test has it",
@@ -172,7 +155,6 @@ impl StatusStore for Gate {
     }
 
     fn purge(&self, expired_by: DateTime<Utc>, limit: usize) -> Result<usize, StoreError> {
-        drop(self.wait_while(|state| state.holds_purges));
         self.store.purge(expired_by, limit)
     }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use milepost::{
-    Failure, NewProcess, OverallStatus, Pipeline, Progress, Query, ReapPolicy, Rejection,
-    RequestId, StatusStore, TrackError, Tracker, Update,
+    Failure, NewProcess, OverallStatus, Pipeline, Progress, Query, Rejection, RequestId,
+    StatusStore, TrackError, Tracker,
 };
 
 /// Stands in each text that a host gives, but names of pipelines and modules.
@@ -73,11 +73,6 @@ pub(crate) fn work(store: impl StatusStore, chain: &str) -> Result<Vec<RequestId
     tracker
         .wait(ongoing.request_id(), Duration::from_millis(1))
         .expect_err("nobody works on it");
-    let update = Update::new().file_name(&marked("renamed"));
-    tracker.update(ongoing.request_id(), update)?;
-    tracker.request_cancel(ongoing.request_id(), &marked("asked"))?;
-    tracker.reap(ReapPolicy::retry(3))?;
-    tracker.tend()?;
     tracker.purge()?;
     tracker.erase(failed.request_id())?;
     Ok([complete, failed, ongoing]
