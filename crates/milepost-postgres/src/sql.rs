@@ -46,11 +46,11 @@ const VERSIONS: &str =
     "SELECT request_id, born, revision FROM {schema}.process WHERE request_id = ANY($1::uuid[])";
 
 // Writes. What is written says what it was decided on: the very state that must still be there. A state is told by its
-// version, and by its body, for one that was erased and begun anew may come to an earlier version again.
+// version, its body and when it was created, for one that was erased and begun anew may come to an earlier version again.
 
 /// Begins a transaction whatever the session's defaults are; the statements in it fail unless this one went well. Commits are
-/// waited for, also where the session would not. The server waits no longer for others than there is time left. A batch is looked up row by row: who reads the table in another order may wait for
-/// somebody who waits for them.
+/// waited for, also where the session would not. The server waits no longer for others than there is time left. A batch is
+/// looked up row by row: who reads the table in another order may wait for somebody who waits for them.
 pub(crate) fn begin(time_left: Duration, answer_timeout: Duration) -> String {
     // As many as its settings take; 0 would be no limit.
     let millis = |time: Duration| time.as_millis().clamp(1, i32::MAX.unsigned_abs().into());
@@ -98,39 +98,42 @@ const INSERT: &str = all_or_nothing!(
 /// Where a row is still what the write was decided on.
 macro_rules! still {
     () => {
-        " WHERE p.request_id = n.request_id AND p.born = n.was_born AND p.revision = n.was_revision AND p.body = n.was_body"
+        " WHERE p.request_id = n.request_id AND p.created_at = n.was_created_at AND p.born = n.was_born
+        AND p.revision = n.was_revision AND p.body = n.was_body"
     };
 }
 
 /// Replaces what no index holds: most changes are of this kind.
 const ADVANCE: &str = all_or_nothing!(
-    "$8::bigint",
+    "$9::bigint",
     "UPDATE {schema}.process AS p
      SET leased_until = n.leased_until, body = n.body, revision = n.revision
-     FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bigint[], $6::bytea[], $7::bigint[])
-        AS n (request_id, was_born, was_revision, was_body, leased_until, body, revision)",
+     FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bigint[], $7::bytea[],
+        $8::bigint[])
+        AS n (request_id, was_created_at, was_born, was_revision, was_body, leased_until, body, revision)",
     still!()
 );
 
 /// Replaces everything. An id stays with its row.
 const REPLACE: &str = all_or_nothing!(
-    "$16::bigint",
+    "$17::bigint",
     "UPDATE {schema}.process AS p
      SET created_at = n.created_at, status = n.status, settled_at = n.settled_at, expires_at = n.expires_at,
         leased_until = n.leased_until, file_id = n.file_id, pipeline = n.pipeline, directory = n.directory,
         body = n.body, born = n.born, revision = n.revision
-     FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bigint[], $6::smallint[], $7::bigint[],
-        $8::bigint[], $9::bigint[], $10::uuid[], $11::text[], $12::text[], $13::bytea[], $14::bigint[], $15::bigint[])
-        AS n (request_id, was_born, was_revision, was_body, created_at, status, settled_at, expires_at, leased_until,
-        file_id, pipeline, directory, body, born, revision)",
+     FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bigint[], $7::smallint[],
+        $8::bigint[], $9::bigint[], $10::bigint[], $11::uuid[], $12::text[], $13::text[], $14::bytea[], $15::bigint[],
+        $16::bigint[])
+        AS n (request_id, was_created_at, was_born, was_revision, was_body, created_at, status, settled_at, expires_at,
+        leased_until, file_id, pipeline, directory, body, born, revision)",
     still!()
 );
 
 const DELETE: &str = all_or_nothing!(
-    "$5::bigint",
+    "$6::bigint",
     "DELETE FROM {schema}.process AS p
-     USING unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bytea[])
-        AS n (request_id, was_born, was_revision, was_body)",
+     USING unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[])
+        AS n (request_id, was_created_at, was_born, was_revision, was_body)",
     still!()
 );
 

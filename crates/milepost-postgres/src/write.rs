@@ -295,6 +295,7 @@ struct Columns {
 #[derive(Default)]
 struct Was {
     ids: Vec<Uuid>,
+    created_at: Vec<i64>,
     born: Vec<i64>,
     revisions: Vec<i64>,
     bodies: Vec<Vec<u8>>,
@@ -361,15 +362,17 @@ impl Was {
     fn push(&mut self, id: RequestId, was: Stored) {
         let Version { born, revision } = was.process.version();
         self.ids.push(id.into());
+        self.created_at.push(micros(was.process.created_at()));
         self.born.push(signed(born));
         self.revisions.push(signed(revision));
         self.bytes += was.body.len();
         self.bodies.push(was.body);
     }
 
-    fn parameters(self) -> [Parameter; 4] {
+    fn parameters(self) -> [Parameter; 5] {
         [
             parameter(self.ids, Type::UUID_ARRAY),
+            parameter(self.created_at, Type::INT8_ARRAY),
             parameter(self.born, Type::INT8_ARRAY),
             parameter(self.revisions, Type::INT8_ARRAY),
             parameter(self.bodies, Type::BYTEA_ARRAY),
