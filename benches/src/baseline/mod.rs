@@ -13,6 +13,7 @@ mod group;
 mod memory;
 mod process;
 mod read;
+pub mod server;
 mod sql;
 mod store;
 

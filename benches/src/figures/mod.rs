@@ -8,6 +8,7 @@ mod pages;
 mod purge;
 mod reads;
 mod rivals;
+pub mod server;
 mod size;
 mod tasks;
 mod threads;

@@ -7,6 +7,7 @@ pub mod fault;
 pub mod hostile;
 pub mod model;
 pub mod race;
+pub mod server;
 
 use crate::law::Law;
 
@@ -36,6 +37,7 @@ pub const ALL: &[&Law] = &[
     &hostile::names::NAMES,
     &hostile::texts::TEXTS,
     &hostile::clocks::CLOCKS,
+    &server::SERVER_CUTS,
 ];
 
 /// The law of this name.
