@@ -5,7 +5,6 @@
 pub mod baseline;
 pub mod by_hand;
 pub mod child;
-pub mod command;
 pub mod figures;
 pub mod ours;
 pub mod plot;

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use milepost::{
-    Change, Clock, Durability, MemoryStore, ModuleHandle, NewProcess, Op, Pipeline, PostgresStore,
-    ProcessHandle, RequestId, SqliteConfig, SqliteStore, SystemClock, Tracker, Verdict,
+    Change, Clock, Durability, MemoryStore, ModuleHandle, NewProcess, Op, Pipeline, ProcessHandle,
+    RequestId, SqliteConfig, SqliteStore, SystemClock, Tracker, Verdict,
 };
 use uuid::Uuid;
 
@@ -35,11 +35,6 @@ impl Milepost {
             ..SqliteConfig::new(path)
         };
         Milepost::over(Tracker::new(SqliteStore::open_with(config)?))
-    }
-
-    /// On a PostgreSQL server.
-    pub fn postgres(url: &str) -> Outcome<Self> {
-        Milepost::over(Tracker::new(PostgresStore::connect(url)?))
     }
 
     /// In memory.

@@ -13,7 +13,6 @@ mod group;
 mod memory;
 mod process;
 mod read;
-pub mod server;
 mod sql;
 mod store;
 

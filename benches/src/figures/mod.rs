@@ -8,7 +8,6 @@ mod pages;
 mod purge;
 mod reads;
 mod rivals;
-pub mod server;
 mod size;
 mod tasks;
 mod threads;

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use crate::limits::{BATCH_BYTES, BATCH_OPS, check_batch};
 use crate::op::Op;
-use crate::store::{StoreError, StoreErrorKind, one_each};
+use crate::store::{StoreError, StoreErrorKind};
 use crate::sync::{Mutex, Thread, current, lock, now, park, park_timeout, yield_now};
 use crate::verdict::Verdict;
 
@@ -114,7 +114,7 @@ impl GroupCommit {
         GroupCommit::default()
     }
 
-    /// Writes a batch in a transaction of the store: what its `write` does.
+    /// Writes a batch: what a store's `write` does.
     ///
     /// # Errors
     ///
@@ -126,34 +126,13 @@ impl GroupCommit {
         ops: &[Op],
         deadline: Option<Instant>,
     ) -> Answer {
-        self.join(&InTransactions(store), ops, deadline)
-    }
-
-    /// The same for a store that wants to see all batches of a group before it writes any, because each look at what is
-    /// stored takes it long: `write` is given 1 or more, and answers each of them, in their order.
-    ///
-    /// A panic of `write` reaches the caller on whose thread it ran; for the others of the group the outcome is unknown.
-    ///
-    /// # Errors
-    ///
-    /// As [`write`](GroupCommit::write).
-    pub fn write_by(
-        &self,
-        ops: &[Op],
-        deadline: Option<Instant>,
-        write: impl Fn(&[Batch<'_>]) -> Vec<Answer>,
-    ) -> Answer {
-        self.join(&AtOnce(write), ops, deadline)
-    }
-
-    fn join(&self, writer: &impl Writer, ops: &[Op], deadline: Option<Instant>) -> Answer {
         check_batch(ops)?;
         let mut queue = lock(&self.queue);
         if !queue.led {
             queue.led = true;
             drop(queue);
             let _leadership = Leadership(self);
-            return writer.alone(Batch { ops, deadline });
+            return write_alone(store, ops, deadline);
         }
         if queue.waiting.len() >= WAITING {
             let why = "1,024 calls are waiting to write already";
@@ -164,7 +143,7 @@ impl GroupCommit {
         drop(queue);
         match self.turn(&call) {
             Turn::Answered(answer) => answer,
-            Turn::Leads => self.lead(writer, &call),
+            Turn::Leads => self.lead(store, &call),
             Turn::TimeUp => {
                 let why = "others in this OS process were writing until the deadline";
                 Err(StoreError::new(StoreErrorKind::Busy, why))
@@ -192,15 +171,14 @@ impl GroupCommit {
     }
 
     /// Commits the caller's batch, and those that wait behind it.
-    fn lead(&self, writer: &impl Writer, own: &Arc<Call>) -> Answer {
+    fn lead<S: Transactions>(&self, store: &S, own: &Arc<Call>) -> Answer {
         let leadership = Leadership(self);
         let others = self.take_behind(own);
         if others.is_empty() {
-            return writer.alone(own.batch());
+            return write_alone(store, &own.ops, own.deadline);
         }
-        let calls = std::iter::once(own).chain(&others);
-        let batches = calls.map(|call| call.batch()).collect::<Vec<_>>();
-        let answers = writer.together(&batches);
+        let calls = std::iter::once(own).chain(&others).collect::<Vec<_>>();
+        let answers = write_together(store, &calls);
         let mut answers = answers.into_iter();
         let own = answers.next().expect("there is one answer for each call");
         for (call, answer) in others.iter().zip(answers) {
@@ -260,13 +238,6 @@ impl Call {
         }
     }
 
-    fn batch(&self) -> Batch<'_> {
-        Batch {
-            ops: &self.ops,
-            deadline: self.deadline,
-        }
-    }
-
     fn set(&self, state: CallState) {
         *lock(&self.state) = state;
         self.caller.unpark();
@@ -296,117 +267,58 @@ impl Call {
     }
 }
 
-/// The batch of one caller, and until when it waits for others.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct Batch<'c> {
-    /// What is to be applied, in this order: one verdict each, or one error for all.
-    pub ops: &'c [Op],
-    /// None: as long as it takes.
-    pub deadline: Option<Instant>,
-}
-
-impl Batch<'_> {
-    /// The latest deadline of all. Those that were taken up wait, however long it takes: the group waits as long as the
-    /// most patient.
-    #[must_use]
-    pub fn latest_deadline(batches: &[Batch<'_>]) -> Option<Instant> {
-        let deadlines = batches.iter().map(|batch| batch.deadline);
-        let latest = deadlines.max_by_key(|deadline| (deadline.is_none(), *deadline));
-        latest.flatten()
-    }
+fn write_alone<S: Transactions>(store: &S, ops: &[Op], deadline: Option<Instant>) -> Answer {
+    let mut transaction = store.begin(deadline)?;
+    let verdicts = transaction.apply(ops)?;
+    transaction.commit()?;
+    Ok(verdicts)
 }
 
 /// An answer, or the panic of the store that came in its place.
 type Outcome = Result<Answer, Box<dyn Any + Send>>;
 
-/// How a group is written.
-trait Writer {
-    fn alone(&self, batch: Batch<'_>) -> Answer;
-
-    /// One outcome for each, in their order; never panics.
-    fn together(&self, batches: &[Batch<'_>]) -> Vec<Outcome>;
-}
-
-/// All in one call, which sees to everything.
-struct AtOnce<W>(W);
-
-impl<W: Fn(&[Batch<'_>]) -> Vec<Answer>> Writer for AtOnce<W> {
-    fn alone(&self, batch: Batch<'_>) -> Answer {
-        let answers = one_each(1, (self.0)(&[batch]));
-        let answers =
-            answers.map_err(|error| StoreError::new(StoreErrorKind::OutcomeUnknown, error))?;
-        answers.into_iter().next().expect("there is one")
-    }
-
-    fn together(&self, batches: &[Batch<'_>]) -> Vec<Outcome> {
-        let unknown = |why: &str| Err(StoreError::new(StoreErrorKind::OutcomeUnknown, why));
-        let written = catch_unwind(AssertUnwindSafe(|| (self.0)(batches)));
-        match written.map(|answers| one_each(batches.len(), answers)) {
-            Ok(Ok(answers)) => answers.into_iter().map(Ok).collect(),
-            Ok(Err(_)) => {
-                let answer = || Ok(unknown("the store did not answer each batch"));
-                batches.iter().map(|_| answer()).collect()
-            }
-            Err(panic) => {
-                let others = batches[1..]
-                    .iter()
-                    .map(|_| Ok(unknown("the store panicked while it wrote")));
-                std::iter::once(Err(panic)).chain(others).collect()
-            }
-        }
-    }
-}
-
-/// Batch by batch, in transactions.
-struct InTransactions<'s, S>(&'s S);
-
-impl<S: Transactions> Writer for InTransactions<'_, S> {
-    fn alone(&self, batch: Batch<'_>) -> Answer {
-        let mut transaction = self.0.begin(batch.deadline)?;
-        let verdicts = transaction.apply(batch.ops)?;
-        transaction.commit()?;
-        Ok(verdicts)
-    }
-
-    /// Commits all in one transaction. If one of them fails, all are applied again, each apart from the others: that costs
-    /// more, and is seldom needed. If the transaction is lost before its commit, singly.
-    fn together(&self, batches: &[Batch<'_>]) -> Vec<Outcome> {
-        let applied = catch_unwind(AssertUnwindSafe(|| {
-            let together =
-                |transaction: &mut S::Transaction<'_>, ops: &[Op]| transaction.apply(ops).map(Ok);
-            self.apply_all(batches, together)
-                .or_else(|_| self.apply_all(batches, S::Transaction::apply_apart))
-        }));
-        let Ok(Ok((transaction, answers))) = applied else {
-            let alone = |batch: &Batch<'_>| catch_unwind(AssertUnwindSafe(|| self.alone(*batch)));
-            return batches.iter().map(alone).collect();
+/// Commits several batches in one transaction. If one of them fails, all are applied again, each apart from the
+/// others: that costs more, and is seldom needed. If the transaction is lost before its commit, singly.
+fn write_together<S: Transactions>(store: &S, calls: &[&Arc<Call>]) -> Vec<Outcome> {
+    // Those that were taken up wait, however long it takes: the group waits as long as the most patient.
+    let deadlines = calls.iter().map(|call| call.deadline);
+    let latest = deadlines.max_by_key(|deadline| (deadline.is_none(), *deadline));
+    let latest = latest.flatten();
+    let applied = catch_unwind(AssertUnwindSafe(|| {
+        let together =
+            |transaction: &mut S::Transaction<'_>, ops: &[Op]| transaction.apply(ops).map(Ok);
+        apply_all(store, calls, latest, together)
+            .or_else(|_| apply_all(store, calls, latest, S::Transaction::apply_apart))
+    }));
+    let Ok(Ok((transaction, answers))) = applied else {
+        let alone = |call: &&Arc<Call>| {
+            catch_unwind(AssertUnwindSafe(|| {
+                write_alone(store, &call.ops, call.deadline)
+            }))
         };
-        let committed = catch_unwind(AssertUnwindSafe(|| transaction.commit()));
-        let committed = committed.unwrap_or_else(|_| {
-            let why = "the store panicked while it committed";
-            Err(StoreError::new(StoreErrorKind::OutcomeUnknown, why))
-        });
-        let outcome = |answer: Answer| Ok(committed.clone().and(answer));
-        answers.into_iter().map(outcome).collect()
-    }
+        return calls.iter().map(alone).collect();
+    };
+    let committed = catch_unwind(AssertUnwindSafe(|| transaction.commit()));
+    let committed = committed.unwrap_or_else(|_| {
+        let why = "the store panicked while it committed";
+        Err(StoreError::new(StoreErrorKind::OutcomeUnknown, why))
+    });
+    let outcome = |answer: Answer| Ok(committed.clone().and(answer));
+    answers.into_iter().map(outcome).collect()
 }
 
 /// A transaction that is still open, and what each of its batches came to.
 type Applied<'t, S> = (<S as Transactions>::Transaction<'t>, Vec<Answer>);
 
-impl<'s, S: Transactions> InTransactions<'s, S> {
-    /// Begins a transaction and has `apply` apply each batch in it.
-    fn apply_all(
-        &self,
-        batches: &[Batch<'_>],
-        apply: impl Fn(&mut S::Transaction<'s>, &[Op]) -> Result<Answer, StoreError>,
-    ) -> Result<Applied<'s, S>, StoreError> {
-        let mut transaction = self.0.begin(Batch::latest_deadline(batches))?;
-        let answers = batches
-            .iter()
-            .map(|batch| apply(&mut transaction, batch.ops));
-        let answers = answers.collect::<Result<Vec<_>, _>>()?;
-        Ok((transaction, answers))
-    }
+/// Begins a transaction and has `apply` apply each batch in it.
+fn apply_all<'t, S: Transactions>(
+    store: &'t S,
+    calls: &[&Arc<Call>],
+    deadline: Option<Instant>,
+    apply: impl Fn(&mut S::Transaction<'t>, &[Op]) -> Result<Answer, StoreError>,
+) -> Result<Applied<'t, S>, StoreError> {
+    let mut transaction = store.begin(deadline)?;
+    let answers = calls.iter().map(|call| apply(&mut transaction, &call.ops));
+    let answers = answers.collect::<Result<Vec<_>, _>>()?;
+    Ok((transaction, answers))
 }

@@ -71,7 +71,7 @@ pub use explain::{
 };
 pub use file::{File, Tag};
 pub use filter::{Filter, Indexed, Term, TimeRange};
-pub use group::{Batch, GroupCommit, Transaction, Transactions};
+pub use group::{GroupCommit, Transaction, Transactions};
 pub use guard::Guard;
 pub use handle::{ModuleHandle, ProcessHandle};
 pub use id::{FileId, RequestId};

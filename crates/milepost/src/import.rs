@@ -1,15 +1,15 @@
 //! Processes from JSON lines.
 
 use std::io::{self, BufRead, Read};
-use std::sync::Arc;
 
-use milepost_core::{Process, RequestId, TrackError, Tracker, limits};
-
-use crate::intake::{Imported, Intake};
+use milepost_core::{Applied, Change, Op, Process, RequestId, TrackError, Tracker, limits};
 
 /// A line is over this, its end included, only if it is no record: escapes can make a record of [`limits::RECORD_BYTES`]
 /// six times as long, and names of fields add to that.
 const LINE_BYTES: usize = 16 * limits::RECORD_BYTES;
+/// How many processes, and how many bytes of them, are sent at once.
+const BATCH: usize = 500;
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// Takes in what [`export`](crate::Export::export) wrote: from an archive, or from another store.
 ///
@@ -34,7 +34,7 @@ const LINE_BYTES: usize = 16 * limits::RECORD_BYTES;
 pub trait Import {
     /// Makes each process exist that stands in a line, as it stands there: with its version, its history and its claim.
     ///
-    /// Nothing is overwritten, see [`Change::import`](milepost_core::Change::import), which says too what to see to where processes had gone on, had
+    /// Nothing is overwritten, see [`Change::import`], which says too what to see to where processes had gone on, had
     /// expired or were erased since they were exported. What is there already counts as present, so that an import that was
     /// broken off is taken up by importing the same lines again; of two states of one process the first one counts, so
     /// import the newest export first.
@@ -53,6 +53,20 @@ pub trait Import {
         reader: impl BufRead,
         refused: impl FnMut(RequestId, &TrackError),
     ) -> Result<Imported, ImportError>;
+}
+
+/// What an import came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Imported {
+    /// How many processes exist that did not before.
+    pub new: u64,
+    /// How many existed already, as they stand in their lines.
+    pub present: u64,
+    /// How many existed already, and further on than in their lines: the same process has gone on in this store.
+    pub ahead: u64,
+    /// How many were left out.
+    pub refused: u64,
 }
 
 /// Why an import stopped. Importing the same lines again goes on from there.
@@ -99,15 +113,76 @@ impl Import for Tracker {
             number: 0,
             text: Vec::new(),
         };
-        let mut intake = Intake::new(self, &mut refused);
+        let mut imported = Imported::default();
+        let (mut batch, mut bytes) = (Vec::new(), 0);
         loop {
-            match lines.next() {
-                Ok(Some(process)) => intake.push(Arc::new(process))?,
-                Ok(None) => return Ok(intake.finish()?),
-                Err(error) => {
-                    intake.finish()?;
-                    return Err(error);
+            let next = lines.next();
+            if let Ok(Some(process)) = next {
+                let op = self.op(process.request_id(), Change::import(process));
+                bytes += op.bytes();
+                batch.push(op);
+                if batch.len() < BATCH && bytes < BATCH_BYTES {
+                    continue;
                 }
+                imported.take_in(self, std::mem::take(&mut batch), &mut refused)?;
+                bytes = 0;
+            } else {
+                imported.take_in(self, batch, &mut refused)?;
+                return next.map(|_| imported);
+            }
+        }
+    }
+}
+
+impl Imported {
+    fn take_in(
+        &mut self,
+        tracker: &Tracker,
+        batch: Vec<Op>,
+        refused: &mut impl FnMut(RequestId, &TrackError),
+    ) -> Result<(), TrackError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        // The first of them may have waited long for the reader.
+        let ops = batch.into_iter().map(|op| tracker.op(op.id, op.change));
+        let ops = ops.collect::<Vec<_>>();
+        match tracker.apply(&ops) {
+            Ok(verdicts) => {
+                for (op, verdict) in ops.iter().zip(verdicts) {
+                    self.count(op, verdict.map_err(TrackError::from), refused);
+                }
+                Ok(())
+            }
+            Err(TrackError::Store(error)) if error.kind().may_concern_one() => {
+                if let [op] = &*ops {
+                    self.count(op, Err(error.into()), refused);
+                    return Ok(());
+                }
+                // One that is damaged here keeps no other back.
+                ops.into_iter()
+                    .try_for_each(|op| self.take_in(tracker, vec![op], refused))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn count(
+        &mut self,
+        op: &Op,
+        verdict: Result<Applied, TrackError>,
+        refused: &mut impl FnMut(RequestId, &TrackError),
+    ) {
+        let Change::Import(process) = &op.change else {
+            unreachable!("nothing else is sent")
+        };
+        match verdict {
+            Ok(applied) if applied.changed => self.new += 1,
+            Ok(applied) if applied.version == process.version() => self.present += 1,
+            Ok(_) => self.ahead += 1,
+            Err(error) => {
+                self.refused += 1;
+                refused(op.id, &error);
             }
         }
     }

@@ -40,13 +40,11 @@
 //! |---|---|---|---|
 //! | [`MemoryStore`] | `memory` | until it is dropped | threads of this OS process |
 //! | [`SqliteStore`] | `sqlite` | in one file, durable at each `Ok` | threads and OS processes of this machine |
-//! | [`PostgresStore`] | `postgres` | on a server, durable at each `Ok` | any machine that reaches it |
 //! | your own | | where you like | whoever it reaches |
 //!
 //! `memory`, `sqlite` and `bundled` are on by default. `bundled` compiles SQLite in; without it the program links the
 //! SQLite that the system has. Without any feature there is the tracker, and the contract for stores: [`StatusStore`].
-//! `tokio`, `tracing`, `metrics`, `progress` and `export` add what stands below, over any store. [`copy`] moves all
-//! processes from one store to another.
+//! `tokio`, `tracing`, `metrics`, `progress` and `export` add what stands below, over any store.
 //!
 //! The store is chosen where the tracker is made, and nowhere else:
 //!
@@ -341,11 +339,6 @@
     not(feature = "sqlite"),
     doc = "[`Durability::Normal`]: #stores-and-features"
 )]
-#![cfg_attr(feature = "postgres", doc = "[`PostgresStore`]: PostgresStore")]
-#![cfg_attr(
-    not(feature = "postgres"),
-    doc = "[`PostgresStore`]: #stores-and-features"
-)]
 #![cfg_attr(feature = "metrics", doc = "[`Metered`]: Metered")]
 #![cfg_attr(not(feature = "metrics"), doc = "[`Metered`]: #stores-and-features")]
 #![cfg_attr(feature = "tracing", doc = "[`Traced`]: Traced")]
@@ -367,12 +360,10 @@
 
 #[cfg(feature = "progress")]
 mod bars;
-mod copy;
 #[cfg(feature = "export")]
 mod export;
 #[cfg(feature = "export")]
 mod import;
-mod intake;
 #[cfg(feature = "metrics")]
 mod metered;
 #[cfg(feature = "tracing")]
@@ -380,16 +371,14 @@ mod traced;
 
 #[cfg(feature = "progress")]
 pub use bars::Bars;
-pub use copy::{Copied, CopyOptions, CopyStep, Digest, copy};
 #[cfg(feature = "export")]
 pub use export::{Export, ExportError};
 #[cfg(feature = "export")]
-pub use import::{Import, ImportError};
+pub use import::{Import, ImportError, Imported};
 /// The crate that draws [`Bars`], in the version that fits.
 #[cfg(feature = "progress")]
 #[doc(no_inline)]
 pub use indicatif;
-pub use intake::Imported;
 #[cfg(feature = "metrics")]
 pub use metered::{METERED_MODULES, Metered};
 #[doc(inline)]
@@ -397,9 +386,6 @@ pub use milepost_core::*;
 #[cfg(feature = "memory")]
 #[doc(inline)]
 pub use milepost_memory::*;
-#[cfg(feature = "postgres")]
-#[doc(inline)]
-pub use milepost_postgres::*;
 #[cfg(feature = "sqlite")]
 #[doc(inline)]
 pub use milepost_sqlite::*;

@@ -10,17 +10,16 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use milepost::{
     Change, Failure, Guard, ManualClock, MemoryStore, NewProcess, Op, OverallStatus, Pipeline,
-    PostgresConfig, PostgresStore, Process, Progress, Query, ReapPolicy, RequestId, SqliteStore,
-    StatusStore, Tracker, Update, WipeLevel,
+    Process, Progress, Query, ReapPolicy, RequestId, SqliteStore, StatusStore, Tracker, Update,
+    WipeLevel,
 };
-use milepost_server::Server;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::bent::{Bend, Bent};
 use crate::law::{Broken, Done, Law, Shard};
 
-/// On memory, on a file of SQLite's, on one that two stores have open, on SQLite in memory, and on a PostgreSQL server. That each of them does
+/// On memory, on a file of SQLite's, on one that two stores have open, and on SQLite in memory. That each of them does
 /// what the contract says is shown by the kit, beside a model of its own.
 pub const AGREE: Law = Law {
     name: "agree",
@@ -48,19 +47,7 @@ fn stores(directory: &Path) -> Vec<Arc<dyn StatusStore>> {
             calls: AtomicUsize::new(0),
         })),
         Arc::new(SqliteStore::in_memory().expect("it opens")),
-        Arc::new(on_server()),
     ]
-}
-
-/// Tables of its own on a server that all of them share.
-fn on_server() -> PostgresStore {
-    let server = Server::shared();
-    let config = PostgresConfig {
-        schema: server.name(),
-        connections: 1,
-        ..PostgresConfig::new(server.url())
-    };
-    PostgresStore::connect_with(config).expect("it connects")
 }
 
 /// Stores of one file, of which now one is called, now the other, a few times in a row.

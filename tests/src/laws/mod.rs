@@ -7,7 +7,6 @@ pub mod fault;
 pub mod hostile;
 pub mod model;
 pub mod race;
-pub mod server;
 
 use crate::law::Law;
 
@@ -37,7 +36,6 @@ pub const ALL: &[&Law] = &[
     &hostile::names::NAMES,
     &hostile::texts::TEXTS,
     &hostile::clocks::CLOCKS,
-    &server::SERVER_CUTS,
 ];
 
 /// The law of this name.

@@ -12,7 +12,6 @@ mod explain;
 mod explain_bounds;
 mod face;
 mod group;
-mod group_by;
 mod guards;
 mod handles;
 mod ids;
